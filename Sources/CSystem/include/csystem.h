@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Swift can't import: thread-local variables, variadic calls, macros, and calls that differ between
+// platforms. Each function says in a line what it hides. Nothing here waits and nothing here retries.
+#ifndef CULVERT_CSYSTEM_H
+#define CULVERT_CSYSTEM_H
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+// --- threads ---------------------------------------------------------------------------------------------
+
+/// The loop that this thread runs, or null. Cleared before the thread ends, since thread ids are used again.
+extern _Thread_local void *culvert_thread_loop;
+static inline void *culvert_current_loop(void) { return culvert_thread_loop; }
+static inline void culvert_set_current_loop(void *loop) { culvert_thread_loop = loop; }
+
+/// An address that is the calling thread's own while it lives.
+static inline const void *culvert_thread_mark(void) { return &culvert_thread_loop; }
+
+/// A mutex and a condition, as types of this module. pthread's, which the thread sanitizer understands.
+struct culvert_mutex { pthread_mutex_t native; };
+struct culvert_condition { pthread_cond_t native; };
+static inline void culvert_mutex_init(struct culvert_mutex *m) { pthread_mutex_init(&m->native, NULL); }
+static inline void culvert_mutex_destroy(struct culvert_mutex *m) { pthread_mutex_destroy(&m->native); }
+static inline void culvert_mutex_lock(struct culvert_mutex *m) { pthread_mutex_lock(&m->native); }
+static inline void culvert_mutex_unlock(struct culvert_mutex *m) { pthread_mutex_unlock(&m->native); }
+static inline void culvert_condition_init(struct culvert_condition *c) { pthread_cond_init(&c->native, NULL); }
+static inline void culvert_condition_destroy(struct culvert_condition *c) { pthread_cond_destroy(&c->native); }
+static inline void culvert_condition_broadcast(struct culvert_condition *c) { pthread_cond_broadcast(&c->native); }
+static inline void culvert_condition_wait(struct culvert_condition *c, struct culvert_mutex *m) {
+  pthread_cond_wait(&c->native, &m->native);
+}
+
+/// Calls in a row that the job on this thread may still make without waiting. 0: no bound, as on a thread of others.
+extern _Thread_local int culvert_thread_budget;
+static inline void culvert_set_budget(int calls) { culvert_thread_budget = calls; }
+/// Takes one call off the budget; true when that was the last.
+static inline bool culvert_spend_budget(void) {
+  return culvert_thread_budget > 0 && --culvert_thread_budget == 0;
+}
+
+/// The current task's address, or null. Exported by the Swift runtime and inlined into clients by its own
+/// standard library; right in child tasks, in `Task.immediate` and on any thread.
+extern void *swift_task_getCurrent(void) __attribute__((swiftcall));
+static inline void *culvert_current_task(void) { return swift_task_getCurrent(); }
+
+/// How a thread is made. Zero or negative where the system's default is meant.
+struct culvert_thread_options {
+  size_t stack_size;
+  int policy;         // SCHED_OTHER, SCHED_FIFO, SCHED_RR, or -1
+  int priority;       // of that policy
+  uint64_t affinity;  // bit n allows processor n, for the first 64; 0 means all
+};
+/// Starts a detached thread; returns 0 or an error number. ENOTSUP for an option this platform lacks.
+int culvert_thread_start(struct culvert_thread_options options, void (*body)(void *), void *context);
+/// Names the calling thread, cut to what the platform allows.
+void culvert_thread_set_name(const char *name);
+
+// --- errors ----------------------------------------------------------------------------------------------
+
+/// The file type bits of st_mode, or -1.
+static inline int culvert_file_type(int fd) {
+  struct stat status;
+  return fstat(fd, &status) == 0 ? (int)(status.st_mode & S_IFMT) : -1;
+}
+
+static inline int culvert_errno(void) { return errno; }
+/// The system's text for an error number.
+const char *culvert_error_text(int number);
+
+// --- sockets: calls and constants that differ between platforms --------------------------------------------
+
+/// socket(2), non-blocking and close-on-exec, silent on SIGPIPE where that is a socket option.
+int culvert_socket(int family, int type);
+/// accept4(2) or its equal: non-blocking and close-on-exec.
+int culvert_accept(int fd, struct sockaddr *address, socklen_t *length);
+/// send(2) flags that keep SIGPIPE away.
+int culvert_send_flags(void);
+/// fcntl(2) is variadic.
+int culvert_set_nonblocking(int fd, bool on);
+bool culvert_is_nonblocking(int fd);
+int culvert_dup_cloexec(int fd);
+/// open(2) is variadic. Read only, close-on-exec, and non-blocking when asked.
+int culvert_open_read(const char *path, bool nonblocking);
+int culvert_pipe(int fds[2]);
+
+int culvert_sock_stream(void);
+int culvert_sock_dgram(void);
+int culvert_ipproto_tcp(void);
+int culvert_ipproto_ip(void);
+int culvert_ipproto_ipv6(void);
+
+int culvert_msg_peek(void);
+
+/// Which of `wanted` hold now: 1 readable, 2 writable, 4 peer finished. An error condition is all of them. -1: errno.
+int culvert_poll_now(int fd, int wanted);
+
+/// Reads and drops what a socket's error queue holds; returns how many entries. 0 where there is none.
+int culvert_drain_error_queue(int fd);
+
+/// Monotonic time in nanoseconds.
+static inline uint64_t culvert_monotonic_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+#endif

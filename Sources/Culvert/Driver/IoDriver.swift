@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// One event loop and what belongs to it: the doorbell, the timers, the messages from other threads.
+// Knows descriptors, not sockets; and of whoever runs it only whether jobs are ready.
+
+/// Whoever runs a driver.
+protocol IoDriverHost: AnyObject {
+  /// Whether a job waits to be run on this thread.
+  var hasReadyJobs: Bool { get }
+  /// Runs the jobs that are ready now.
+  func runReadyJobs()
+}
+
+/// Turns events of the loop into woken tasks. Worker thread only, but for `init` and `handle`.
+final class IoDriver: @unchecked Sendable {
+  let handle: IoDriverHandle
+  private let loop: UvLoop
+  private let doorbell: UvAsync
+  private let alarm: Alarm
+  private let prepare: UvPrepare
+  /// Set once, before the thread starts.
+  private(set) unowned var host: (any IoDriverHost)?
+
+  /// Turns of the loop so far.
+  private(set) var turn: UInt64 = 0
+  /// Poll callbacks so far.
+  private(set) var callbacks: UInt64 = 0
+  private var wakesSinceJobs = 0
+  /// The signal handles of this loop, by watch.
+  private var signals: [ObjectIdentifier: (watch: SignalWatch, handles: [UvSignal])] = [:]
+
+  /// Wakes in one poll after which ready jobs are run at once. libuv polls up to 48 times before it returns while
+  /// 1,024 descriptors are ready, and would report the same ones again.
+  private static let wakesBeforeJobs = 256
+
+  init(limits: Limits) throws(IoError) {
+    loop = try UvLoop()
+    doorbell = try UvAsync(loop)
+    prepare = UvPrepare(loop)
+    handle = IoDriverHandle(loop, IoDriverUnparker(doorbell), limits)
+    alarm = Alarm(loop, handle.timers)
+    unsafe handle.driver = self
+    loop.owner = self
+  }
+
+  /// The calling thread's driver. Safe from any thread.
+  static var current: IoDriver? { UvLoop.current?.owner as? IoDriver }
+
+  /// Says who runs this driver. Before the thread starts.
+  func attach(_ host: any IoDriverHost) {
+    self.host = host
+    prepare.start { [unowned host] in host.hasReadyJobs }
+  }
+
+  /// Makes the calling thread this driver's.
+  func enter() { loop.enter() }
+
+  /// One turn: lets go of what was closed, polls, and wakes. Waits for an event when `wait`.
+  func processIo(wait: Bool) {
+    turn &+= 1
+    wakesSinceJobs = 0
+    cleanupRegistrationInfos()
+    alarm.set()
+    loop.run(wait: wait)
+  }
+
+  /// Carries out what other threads asked for: arm, let go, and the rest.
+  private func cleanupRegistrationInfos() {
+    for message in handle.takeMessages() {
+      switch message {
+      case .update(let info): info.reconcile(with: self)
+      case .release(let info): info.release(from: self)
+      case .perform(let action): action(self)
+      }
+    }
+  }
+
+  func watch(_ info: RegistrationInfo) throws(IoError) -> UvPoll {
+    try UvPoll(loop, info.descriptor.number, target: info)
+  }
+
+  /// Opens a handle for each signal of `watch`; all or none.
+  func add(_ watch: SignalWatch) throws(IoError) {
+    var handles: [UvSignal] = []
+    do throws(IoError) {
+      for number in watch.numbers {
+        handles.append(try UvSignal(loop, number: number) { [unowned watch] in watch.raise(number) })
+      }
+    } catch {
+      for handle in handles { handle.close() }
+      throw error
+    }
+    signals[ObjectIdentifier(watch)] = (watch, handles)
+  }
+
+  func remove(_ watch: SignalWatch) {
+    guard let (_, handles) = signals.removeValue(forKey: ObjectIdentifier(watch)) else { return }
+    for handle in handles { handle.close() }
+  }
+
+  /// A poll callback woke that many tasks. The last thing such a callback does, for it may run jobs.
+  func didWake(_ count: Int) {
+    callbacks &+= 1
+    wakesSinceJobs += count
+    if wakesSinceJobs >= Self.wakesBeforeJobs {
+      wakesSinceJobs = 0
+      host?.runReadyJobs()
+    }
+  }
+
+  // MARK: the end
+
+  /// Refuses new registrations and timers, and gives every waiter its answer.
+  func refuseWaiters() {
+    for message in handle.closeMailbox() {
+      switch message {
+      case .update(let info): info.end(.shutDown)
+      case .release(let info): info.release(from: self)
+      case .perform(let action): action(self)
+      }
+    }
+    forEachRegistration { $0.end(.shutDown) }
+    handle.timers.close()
+    for (watch, _) in signals.values { watch.end() }
+    signals = [:]
+  }
+
+  /// Closes every handle and the loop. Afterwards the thread is nobody's, and the driver of no use.
+  func close() {
+    forEachRegistration { $0.release(from: self) }
+    loop.close()
+    loop.leave()
+    unsafe handle.driver = nil
+  }
+
+  private func forEachRegistration(_ body: (RegistrationInfo) -> Void) {
+    loop.forEachPollTarget { target in
+      if let info = target as? RegistrationInfo { body(info) }
+    }
+  }
+}

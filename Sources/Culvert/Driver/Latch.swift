@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// A place to wait for something that happens once: a descriptor let go, a runtime ended.
+
+/// Closed until `open`, then open for good.
+final class Latch: ParkingPlace {
+  private let state = Locked(State())
+
+  private struct State {
+    var isOpen = false
+    var waiters: [Waiter] = []
+  }
+
+  /// Wakes everybody with `.ready`. Safe from any thread.
+  func open() {
+    let waiters = state.withLock { state in
+      state.isOpen = true
+      defer { state.waiters = [] }
+      return state.waiters
+    }
+    for waiter in waiters { waiter.wake(.ready) }
+  }
+
+  func park(_ waiter: Waiter, for request: Void) -> Parking {
+    state.withLock { state in
+      if state.isOpen { return .declined(.ready) }
+      if waiter.isCancelled { return .declined(.cancelled) }
+      state.waiters.append(waiter)
+      return .kept
+    }
+  }
+
+  func settle() {}
+
+  func cancelWait(of task: TaskIdentity) {
+    let waiter = state.withLock { state in
+      state.waiters.firstIndex { $0.task == task }.map { state.waiters.remove(at: $0) }
+    }
+    waiter?.wake(.cancelled)
+  }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is known about one descriptor, and who waits: events in, actions out.
+// Pure: no lock, no libuv, no clock, and it resumes nobody. RegistrationInfo keeps one under its lock and carries
+// out what it answers; a test explores all interleavings of it.
+//
+// Polling is level-triggered, so a direction that is armed reports again and again. Hence:
+// - A direction is armed when somebody first waits for it, and stays armed while readers come back (`wanted`).
+// - An event that finds no waiter ends that. So steady traffic costs no epoll_ctl, and an unread socket no spin.
+// - No event can be lost: whoever parks on a direction that is not armed has it armed, and it reports again.
+
+/// The readiness of one descriptor; `Waiter` is whatever the owner wakes a task with.
+struct ReadinessState<Waiter> {
+  /// Why nobody can wait here any more.
+  enum Ending: Equatable { case closed, shutDown }
+
+  enum Request {
+    /// These directions are ready as far as is known: try.
+    case ready(IoEventInterest)
+    /// The waiter is kept. The driver must be told of `wanted` when `update` is true.
+    case parked(update: Bool)
+    case ended(Ending)
+  }
+
+  /// Cached: true means "try first". Starts set, a would-block clears it, an event sets it.
+  private(set) var ready: IoEventInterest = [.readable, .writable]
+  /// The directions that the driver should keep armed. It asks for this when it acts, never for an older copy.
+  private(set) var wanted: IoEventInterest = []
+  private(set) var ending: Ending?
+
+  /// First come, first woken. The first is inline, so one waiter costs no allocation.
+  private var first: Parked?
+  private var rest: [Parked] = []
+  /// The directions woken in the driver's current turn. libuv polls again within a turn while its event array is
+  /// full, before any job has run: those repeats find no waiter, and mean nothing.
+  private var wokenThisTurn: IoEventInterest = []
+  private var turn: UInt64 = 0
+
+  private struct Parked {
+    let key: UInt
+    let interest: IoEventInterest
+    let waiter: Waiter
+  }
+
+  /// The waiters to wake, in the order they came.
+  struct Woken {
+    fileprivate(set) var first: Waiter?
+    fileprivate(set) var rest: [Waiter] = []
+
+    fileprivate mutating func append(_ waiter: Waiter) {
+      if first == nil { first = waiter } else { rest.append(waiter) }
+    }
+  }
+
+  /// Somebody wants to wait for any of `interest`. `key` is what `cancel` finds the waiter by.
+  mutating func request(_ interest: IoEventInterest, key: UInt, waiter: @autoclosure () -> Waiter) -> Request {
+    if let ending { return .ended(ending) }
+    let now = ready.intersection(interest)
+    if !now.isEmpty { return .ready(now) }
+    let parked = Parked(key: key, interest: interest, waiter: waiter())
+    if first == nil { first = parked } else { rest.append(parked) }
+    let update = !wanted.isSuperset(of: interest)
+    wanted.formUnion(interest)
+    return .parked(update: update)
+  }
+
+  /// A try would have blocked. That the peer has finished is never taken back.
+  mutating func clear(_ interest: IoEventInterest) {
+    ready.subtract(interest.subtracting(.peerFinished))
+  }
+
+  /// The loop reported `events` in its turn number `turn`; `stopped` when it has disarmed the handle on its own.
+  /// The driver must be told of `wanted` when `update` is true.
+  mutating func event(
+    _ events: IoEventInterest, turn: UInt64, stopped: Bool
+  ) -> (woken: Woken, update: Bool) {
+    if turn != self.turn {
+      self.turn = turn
+      wokenThisTurn = []
+    }
+    ready.formUnion(events)
+    let (woken, directions) = take { $0.intersection(events) }
+    wokenThisTurn.formUnion(directions)
+    if stopped {
+      // Nothing is armed now. Whoever was not woken (none, when all directions are reported) is armed anew.
+      wanted = first == nil ? [] : waitedFor
+      return (woken, !wanted.isEmpty)
+    }
+    let nobodyCame = events.subtracting(wokenThisTurn).union(events.intersection(.peerFinished))
+    let update = !wanted.isDisjoint(with: nobodyCame)
+    wanted.subtract(nobodyCame)
+    return (woken, update)
+  }
+
+  /// The task with this key no longer wants to wait. The direction stays armed until an event finds nobody.
+  mutating func cancel(key: UInt) -> Waiter? {
+    if let found = first, found.key == key {
+      first = rest.isEmpty ? nil : rest.removeFirst()
+      return found.waiter
+    }
+    guard let index = rest.firstIndex(where: { $0.key == key }) else { return nil }
+    return rest.remove(at: index).waiter
+  }
+
+  /// Sends every waiter away; the next one is armed anew. For a wait that could not be set up.
+  mutating func dismiss() -> Woken {
+    wanted = []
+    return take { $0 }.woken
+  }
+
+  /// Nobody can wait here any more; the first reason stays.
+  mutating func end(_ reason: Ending) -> Woken {
+    if ending == nil { ending = reason }
+    return dismiss()
+  }
+
+  /// The directions that somebody waits for.
+  var waitedFor: IoEventInterest {
+    rest.reduce(first?.interest ?? []) { $0.union($1.interest) }
+  }
+
+  /// Removes the waiters for whom `wake` gives any direction, and says which directions they were given.
+  private mutating func take(
+    _ wake: (IoEventInterest) -> IoEventInterest
+  ) -> (woken: Woken, directions: IoEventInterest) {
+    var woken = Woken()
+    var directions: IoEventInterest = []
+    func wakes(_ parked: Parked) -> Bool {
+      let given = wake(parked.interest)
+      if given.isEmpty { return false }
+      woken.append(parked.waiter)
+      directions.formUnion(given)
+      return true
+    }
+    if let parked = first, wakes(parked) { first = nil }
+    if !rest.isEmpty {
+      rest.removeAll(where: wakes)
+      if first == nil, !rest.isEmpty { first = rest.removeFirst() }
+    }
+    return (woken, directions)
+  }
+}

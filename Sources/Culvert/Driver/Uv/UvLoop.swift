@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only folder that imports libuv. It passes callbacks up and knows nothing of what they do.
+//
+// Facts about libuv 1.44 to 1.52 that the code above relies on
+// - All of it belongs to the loop's thread, but for uv_async_send.
+// - Order within uv_run: timers, pending, idle, prepare, poll, check, closing; then timers again in ONCE mode.
+//   (1.45 and later run timers after the poll only.) A job that a timer made ready must not wait for the poll to
+//   end, or it sleeps for ever: UvPrepare sees to that.
+// - While its array of 1,024 events is full, uv_run polls again, up to 48 times, and runs nothing in between.
+// - A handle's memory may go only in its close callback, which runs at the end of the same uv_run.
+// - uv_loop_close answers UV_EBUSY as long as a handle is open.
+
+import CLibuv
+import CSystem
+
+/// A libuv loop. Loop thread only, but for `init`.
+@safe final class UvLoop: @unchecked Sendable {
+  let raw: UnsafeMutablePointer<uv_loop_t>
+  /// Whoever drives this loop; set once, before its thread starts.
+  weak var owner: AnyObject?
+  private var previous: UnsafeMutableRawPointer?
+  /// Memory of closed poll handles, used again: a steady number of connections allocates none.
+  private var sparePolls: [UnsafeMutablePointer<uv_poll_t>] = unsafe []
+
+  init() throws(IoError) {
+    unsafe raw = .allocate(capacity: 1)
+    let status = unsafe uv_loop_init(raw)
+    if status != 0 {
+      unsafe raw.deallocate()
+      throw IoError(uv: status, during: "create an event loop")
+    }
+    unsafe raw.pointee.data = Unmanaged.passUnretained(self).toOpaque()
+  }
+
+  deinit {
+    unsafe raw.deallocate()
+  }
+
+  /// Whether the calling thread runs this loop. Safe from any thread.
+  @inline(__always)
+  var isCurrent: Bool { unsafe culvert_current_loop() == .some(UnsafeMutableRawPointer(raw)) }
+
+  /// The loop that the calling thread runs. Safe from any thread.
+  static var current: UvLoop? {
+    guard let raw = unsafe culvert_current_loop()?.assumingMemoryBound(to: uv_loop_t.self) else { return nil }
+    return unsafe Unmanaged<UvLoop>.fromOpaque(raw.pointee.data).takeUnretainedValue()
+  }
+
+  /// Makes the calling thread this loop's, until `leave` gives it back to whoever had it.
+  func enter() {
+    unsafe previous = culvert_current_loop()
+    unsafe culvert_set_current_loop(raw)
+  }
+
+  func leave() { unsafe culvert_set_current_loop(previous) }
+
+  /// One turn. Waits for something to happen if `wait`, else only looks.
+  func run(wait: Bool) {
+    _ = unsafe uv_run(raw, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT)
+  }
+
+  /// Ends the loop: closes what handles it has of its own, and turns until the last close callback has run. The poll
+  /// handles must be closed or closing.
+  func close() {
+    unsafe uv_walk(
+      raw,
+      { handle, _ in
+        guard let handle = unsafe handle, unsafe handle.pointee.type != UV_POLL, unsafe uv_is_closing(handle) == 0
+        else { return }
+        unsafe uvClose(handle)
+      }, nil)
+    while unsafe uv_loop_close(raw) == UV_EBUSY.rawValue {
+      _ = unsafe uv_run(raw, UV_RUN_NOWAIT)
+    }
+    for unsafe poll in unsafe sparePolls { unsafe poll.deallocate() }
+    unsafe sparePolls = []
+  }
+
+  /// Calls `body` with the target of each poll handle that is open.
+  func forEachPollTarget(_ body: (UvPollTarget) -> Void) {
+    var targets: [UvPollTarget] = []
+    unsafe withUnsafeMutablePointer(to: &targets) { targets in
+      unsafe uv_walk(
+        raw,
+        { handle, targets in
+          guard let handle = unsafe handle, let data = unsafe handle.pointee.data,
+            unsafe handle.pointee.type == UV_POLL, unsafe uv_is_closing(handle) == 0
+          else { return }
+          let target = unsafe Unmanaged<UvPollTarget>.fromOpaque(data).takeUnretainedValue()
+          unsafe targets!.assumingMemoryBound(to: [UvPollTarget].self).pointee.append(target)
+        }, targets)
+    }
+    targets.forEach(body)
+  }
+
+  func takePoll() -> UnsafeMutablePointer<uv_poll_t> {
+    unsafe sparePolls.popLast() ?? .allocate(capacity: 1)
+  }
+
+  func giveBack(_ poll: UnsafeMutablePointer<uv_poll_t>) {
+    unsafe sparePolls.append(poll)
+  }
+}
+
+extension IoError {
+  /// libuv's error numbers are minus errno on every Unix.
+  init(uv status: Int32, during operation: String) {
+    self.init(errno: -status, during: operation)
+  }
+}
+
+/// Closes a handle, and frees it and its callback in the close callback. For all handles but UvPoll.
+func uvClose<Handle>(_ handle: UnsafeMutablePointer<Handle>) {
+  let raw = UnsafeMutableRawPointer(handle)
+  unsafe uv_close(raw.assumingMemoryBound(to: uv_handle_t.self)) { handle in
+    if let data = unsafe handle?.pointee.data { unsafe Unmanaged<UvCallback>.fromOpaque(data).release() }
+    unsafe UnsafeMutableRawPointer(handle)?.deallocate()
+  }
+}
+
+/// What a handle calls; retained by the handle's `data` until its close callback.
+final class UvCallback {
+  let run: () -> Void
+  init(_ run: @escaping () -> Void) { self.run = run }
+
+  @inline(__always)
+  static func call(_ data: UnsafeMutableRawPointer?) {
+    guard let data = unsafe data else { return }
+    unsafe Unmanaged<UvCallback>.fromOpaque(data).takeUnretainedValue().run()
+  }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Addresses in the kernel's form. Nothing here allocates for IPv4 and IPv6.
+// Darwin's length field (sin_len) stays 0: the kernel takes the length it is given next to the pointer.
+
+import CSystem
+
+extension SocketAddress {
+  /// The address family as system calls want it.
+  var familyValue: Int32 {
+    switch storage {
+    case .v4: AF_INET
+    case .v6: AF_INET6
+    case .unix: AF_UNIX
+    }
+  }
+
+  /// Lends the kernel's form of the address and its length in bytes; the pointer ends with the call.
+  func withSockaddr<R>(
+    _ body: (UnsafePointer<sockaddr>, socklen_t) throws(IoError) -> R
+  ) throws(IoError) -> R {
+    switch storage {
+    case .v4(let bits, let port):
+      var raw = sockaddr_in()
+      raw.sin_family = sa_family_t(AF_INET)
+      raw.sin_port = port.bigEndian
+      raw.sin_addr.s_addr = bits.bigEndian
+      return try unsafe lend(raw, length: MemoryLayout<sockaddr_in>.size, to: body)
+    case .v6(let address, let port):
+      var raw = sockaddr_in6()
+      raw.sin6_family = sa_family_t(AF_INET6)
+      raw.sin6_port = port.bigEndian
+      raw.sin6_addr = in6_addr(address)
+      raw.sin6_scope_id = address.scope
+      raw.sin6_flowinfo = address.flow
+      return try unsafe lend(raw, length: MemoryLayout<sockaddr_in6>.size, to: body)
+    case .unix(let path):
+      var raw = sockaddr_un()
+      raw.sun_family = sa_family_t(AF_UNIX)
+      unsafe withUnsafeMutableBytes(of: &raw.sun_path) { unsafe $0.copyBytes(from: path) }
+      // With the NUL, where there is room for it. No path at all is how an unnamed socket is told.
+      let used = path.isEmpty ? 0 : min(path.count + 1, sockaddr_un.pathCapacity)
+      return try unsafe lend(raw, length: sockaddr_un.pathOffset + used, to: body)
+    }
+  }
+
+  /// Gives a system call room for an address; returns its result and the address that it left there.
+  ///
+  /// There is none when the result is negative, with `errno` untouched, or the family is unknown.
+  static func read(
+    _ fill: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+  ) -> (result: Int32, address: SocketAddress?) {
+    var raw = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    let result = unsafe withUnsafeMutablePointer(to: &raw) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe fill($0, &length) }
+    }
+    return (result, result < 0 ? nil : SocketAddress(raw, length: Int(length)))
+  }
+
+  private init?(_ raw: sockaddr_storage, length: Int) {
+    switch Int32(raw.ss_family) {
+    case AF_INET:
+      let raw = reinterpret(raw, as: sockaddr_in.self)
+      self.init(.v4(UInt32(bigEndian: raw.sin_addr.s_addr), port: UInt16(bigEndian: raw.sin_port)))
+    case AF_INET6:
+      let raw = reinterpret(raw, as: sockaddr_in6.self)
+      var address = Ipv6(raw.sin6_addr)
+      address.scope = raw.sin6_scope_id
+      address.flow = raw.sin6_flowinfo
+      self.init(.v6(address, port: UInt16(bigEndian: raw.sin6_port)))
+    case AF_UNIX:
+      let raw = reinterpret(raw, as: sockaddr_un.self)
+      let path = unsafe withUnsafeBytes(of: raw.sun_path) { bytes in
+        // Linux's abstract names begin with a NUL: they read as unnamed.
+        unsafe Array(bytes.prefix(max(0, length - sockaddr_un.pathOffset)).prefix { $0 != 0 })
+      }
+      self.init(.unix(path))
+    default:
+      return nil
+    }
+  }
+}
+
+extension SocketAddress.Ipv6 {
+  init(_ raw: in6_addr) {
+    let (high, low) = unsafe unsafeBitCast(raw, to: (UInt64, UInt64).self)
+    self.init(high: UInt64(bigEndian: high), low: UInt64(bigEndian: low))
+  }
+}
+
+extension in6_addr {
+  /// As bits, since the union inside has a name of its own on each platform.
+  init(_ address: SocketAddress.Ipv6) {
+    self = unsafe unsafeBitCast((address.high.bigEndian, address.low.bigEndian), to: in6_addr.self)
+  }
+}
+
+extension sockaddr_un {
+  /// How many bytes a path may have, its NUL among them: 108 on Linux, 104 on Darwin.
+  static var pathCapacity: Int { MemoryLayout.size(ofValue: sockaddr_un().sun_path) }
+
+  /// The path is the last member.
+  static var pathOffset: Int { MemoryLayout<sockaddr_un>.size - pathCapacity }
+}
+
+private func lend<Address, R>(
+  _ address: Address, length: Int, to body: (UnsafePointer<sockaddr>, socklen_t) throws(IoError) -> R
+) throws(IoError) -> R {
+  try unsafe withUnsafePointer(to: address) { (pointer) throws(IoError) -> R in
+    try unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { (raw) throws(IoError) -> R in
+      try unsafe body(raw, socklen_t(length))
+    }
+  }
+}
+
+/// `sockaddr_storage` has room and alignment for each of the kernel's addresses.
+private func reinterpret<Address>(_ raw: sockaddr_storage, as: Address.Type) -> Address {
+  unsafe withUnsafeBytes(of: raw) { unsafe $0.load(as: Address.self) }
+}

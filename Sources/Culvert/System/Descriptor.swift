@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who owns a file descriptor's number, and when it may be closed.
+//
+// One atomic word holds a closed bit and a count of uses in flight. Every attempt at a system call is a use; the
+// loop holds one from uv_poll_init to its close callback. The last use to end after the closed bit was set calls
+// close(2). So the number can't be given to somebody else while anybody here may still use it, and "stop the
+// handle, then close the descriptor" holds by construction, without any ordering code.
+
+import Synchronization
+
+/// An open file descriptor and the right to close it.
+final class Descriptor: Sendable {
+  let number: Int32
+  /// Bit 0: closed. Bit 1: this number is claimed in the table. The rest: uses in flight.
+  private let word = Atomic<UInt32>(0)
+
+  private static let closedBit: UInt32 = 1
+  private static let claimedBit: UInt32 = 2
+  private static let oneUse: UInt32 = 4
+
+  /// Takes over `number`: nobody else may close it from now on.
+  init(adopting number: Int32) {
+    self.number = number
+  }
+
+  deinit {
+    // No use can be in flight: each holds a reference. So this is only "never closed".
+    let word = word.load(ordering: .acquiring)
+    if word & Self.closedBit == 0 { letGo(word) }
+  }
+
+  var isClosed: Bool { word.load(ordering: .acquiring) & Self.closedBit != 0 }
+
+  /// Begins a use, if the descriptor has not been closed. Safe from any thread; pair it with `release`.
+  @inline(__always)
+  func acquire() -> Bool {
+    var old = word.load(ordering: .relaxed)
+    while true {
+      if old & Self.closedBit != 0 { return false }
+      let (done, current) = word.weakCompareExchange(
+        expected: old, desired: old &+ Self.oneUse, successOrdering: .acquiring, failureOrdering: .relaxed)
+      if done { return true }
+      old = current
+    }
+  }
+
+  /// Ends a use, and closes the number if it was the last one of a closed descriptor. Safe from any thread.
+  @inline(__always)
+  func release() {
+    let new = word.subtract(Self.oneUse, ordering: .acquiringAndReleasing).newValue
+    if new & ~Self.claimedBit == Self.closedBit { letGo(new) }
+  }
+
+  /// Refuses new uses; the number is closed when the last one in flight has ended. Safe from any thread.
+  /// Returns false when it was closed before.
+  @discardableResult
+  func close() -> Bool {
+    let old = word.bitwiseOr(Self.closedBit, ordering: .acquiringAndReleasing).oldValue
+    if old & Self.closedBit != 0 { return false }
+    if old & ~Self.claimedBit == 0 { letGo(old) }
+    return true
+  }
+
+  /// Gives the number back unclosed, to whoever handed it in. Before anybody else has a reference.
+  func disown() {
+    let old = word.exchange(Self.closedBit, ordering: .acquiringAndReleasing)
+    if old & Self.claimedBit != 0 { FdTable.release(number) }
+  }
+
+  /// Claims the number for one registration in this process; throws `.alreadyRegistered` when somebody has it.
+  func claim(during operation: @autoclosure () -> String) throws(IoError) {
+    guard number >= 0 else { throw IoError(.badDescriptor, during: operation()) }
+    guard FdTable.claim(number) else { throw IoError(.alreadyRegistered, during: operation()) }
+    word.bitwiseOr(Self.claimedBit, ordering: .relaxed)
+  }
+
+  private func letGo(_ word: UInt32) {
+    // The claim goes first: once the number is closed, another thread may get it and claim it.
+    if word & Self.claimedBit != 0 { FdTable.release(number) }
+    Syscalls.close(number)
+  }
+}
+
+/// Which descriptor numbers of this process have a registration.
+///
+/// libuv does not detect that two poll handles watch one number, and closing one silences the other.
+enum FdTable {
+  /// Bit n of word n/64 is set while number n is claimed.
+  private static let claimed = Locked<[UInt64]>([])
+
+  static func claim(_ number: Int32) -> Bool {
+    let (word, bit) = (Int(number) / 64, UInt64(1) << UInt64(number % 64))
+    return claimed.withLock { claimed in
+      while claimed.count <= word { claimed.append(0) }
+      if claimed[word] & bit != 0 { return false }
+      claimed[word] |= bit
+      return true
+    }
+  }
+
+  static func release(_ number: Int32) {
+    let (word, bit) = (Int(number) / 64, UInt64(1) << UInt64(number % 64))
+    claimed.withLock { $0[word] &= ~bit }
+  }
+}

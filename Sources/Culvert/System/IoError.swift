@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one public error. It says what was being done to what, and never that something would block.
+
+import CSystem
+
+/// What went wrong, and what was being done to what when it did.
+///
+/// End of stream is a value (0 or `nil`), not an error, and closing twice is none either.
+///
+/// ```swift
+/// do throws(IoError) {
+///   _ = try await TcpStream.connect(to: address)
+/// } catch {
+///   if error.code == .connectionRefused { print(error) }  // connect to 127.0.0.1:1: connection refused
+/// }
+/// ```
+public struct IoError: Error, Sendable, Hashable {
+  /// The kind of failure: compare it with the constants, new ones may be added.
+  public let code: Code
+  /// The system's number for it, or 0 where no system call failed.
+  public let errno: Int32
+  /// What was being done to what, such as "connect to 127.0.0.1:1".
+  public let operation: String
+  /// How many bytes of a failed write the kernel had taken; 0 for everything that is not a write.
+  public internal(set) var bytesWritten = 0
+
+  init(_ code: Code, during operation: String) {
+    self.code = code
+    self.errno = 0
+    self.operation = operation
+  }
+
+  /// Wraps a failed system call's `errno`.
+  init(errno: Int32, during operation: String) {
+    self.code = Code(errno: errno)
+    self.errno = errno
+    self.operation = operation
+  }
+}
+
+extension IoError: CustomStringConvertible {
+  /// One line: the operation, then the reason in words.
+  public var description: String {
+    let reason = code == .other ? unsafe String(cString: culvert_error_text(errno)) : code.description
+    let progress = bytesWritten == 0 ? "" : " after \(bytesWritten) bytes"
+    return "\(operation): \(reason)\(progress)"
+  }
+}
+
+extension IoError {
+  /// The kinds of failure. An open set: code that switches over it needs a default.
+  public struct Code: Sendable, Hashable, CustomStringConvertible {
+    private let text: StaticString
+    private let id: UInt8
+
+    /// The kind in words, such as "connection refused".
+    public var description: String { text.description }
+    /// Two codes are equal when they name the same kind.
+    public static func == (a: Code, b: Code) -> Bool { a.id == b.id }
+    /// Hashes the kind.
+    public func hash(into hasher: inout Hasher) { hasher.combine(id) }
+
+    private init(_ id: UInt8, _ text: StaticString) {
+      self.id = id
+      self.text = text
+    }
+
+    // Decided by this library.
+
+    /// You closed it.
+    public static let closed = Code(1, "closed")
+    /// The task was cancelled.
+    public static let cancelled = Code(2, "the task was cancelled")
+    /// A timeout or deadline ran out, here or in the kernel.
+    public static let timedOut = Code(3, "timed out")
+    /// The runtime, or the worker that this socket lives on, has ended.
+    public static let shutDown = Code(4, "the runtime has ended")
+    /// A limit of this library is full.
+    public static let limitReached = Code(5, "limit reached")
+    /// The file descriptor already has a registration.
+    public static let alreadyRegistered = Code(6, "file descriptor already registered")
+    /// The platform, the kernel or this kind of descriptor has no such thing.
+    public static let unsupported = Code(7, "not supported")
+    /// Text or bytes that do not mean what they should; the operation quotes them.
+    public static let malformed = Code(8, "malformed")
+    /// A value out of its range.
+    public static let invalidArgument = Code(9, "invalid argument")
+
+    // Decided by the world.
+
+    /// Nobody listens there.
+    public static let connectionRefused = Code(20, "connection refused")
+    /// The peer cut the connection.
+    public static let connectionReset = Code(21, "connection reset by peer")
+    /// The peer no longer reads.
+    public static let brokenPipe = Code(22, "broken pipe")
+    /// The connection ended before it was accepted.
+    public static let connectionAborted = Code(23, "connection aborted")
+    /// Somebody else has that address.
+    public static let addressInUse = Code(24, "address in use")
+    /// This machine has no such address.
+    public static let addressNotAvailable = Code(25, "address not available")
+    /// No route to that host or network.
+    public static let unreachable = Code(26, "unreachable")
+    /// The network interface is down.
+    public static let networkDown = Code(27, "network is down")
+    /// Not connected, or no longer.
+    public static let notConnected = Code(28, "not connected")
+    /// The process or the system has no file descriptor left.
+    public static let tooManyDescriptors = Code(29, "too many open file descriptors")
+    /// The kernel has no memory or buffer for it.
+    public static let outOfMemory = Code(30, "out of memory")
+    /// The system does not allow it.
+    public static let permissionDenied = Code(31, "permission denied")
+    /// No such file or object.
+    public static let notFound = Code(32, "not found")
+    /// Not an open file descriptor.
+    public static let badDescriptor = Code(33, "not an open file descriptor")
+    /// Too long for one message.
+    public static let messageTooLong = Code(34, "message too long")
+    /// Anything else: `errno` tells.
+    public static let other = Code(99, "system error")
+
+    init(errno: Int32) {
+      self =
+        switch errno {
+        case ECONNREFUSED: .connectionRefused
+        case ECONNRESET: .connectionReset
+        case EPIPE: .brokenPipe
+        case ECONNABORTED: .connectionAborted
+        case EADDRINUSE: .addressInUse
+        case EADDRNOTAVAIL: .addressNotAvailable
+        case ENETUNREACH, EHOSTUNREACH, EHOSTDOWN: .unreachable
+        case ENETDOWN: .networkDown
+        case ENOTCONN, EDESTADDRREQ: .notConnected
+        case EMFILE, ENFILE: .tooManyDescriptors
+        case ENOMEM, ENOBUFS: .outOfMemory
+        case EACCES, EPERM: .permissionDenied
+        case ENOENT: .notFound
+        case EBADF: .badDescriptor
+        case EMSGSIZE: .messageTooLong
+        case ETIMEDOUT: .timedOut
+        case EINVAL, ENAMETOOLONG, EDOM: .invalidArgument
+        case EAFNOSUPPORT, EPROTONOSUPPORT, EOPNOTSUPP, ENOTSUP, ENOSYS, ENOPROTOOPT, ENOTSOCK: .unsupported
+        default: .other
+        }
+    }
+  }
+}
