@@ -25,6 +25,6 @@ let package = Package(
       providers: [.apt(["libuv1-dev"]), .brew(["libuv"])]),
     .target(name: "CSystem"),
     .target(name: "Culvert", dependencies: ["CLibuv", "CSystem"], swiftSettings: strict),
-    .testTarget(name: "CulvertTests", dependencies: ["Culvert"], swiftSettings: strict),
+    .testTarget(name: "CulvertTests", dependencies: ["Culvert", "CSystem"], swiftSettings: strict),
   ]
 )

@@ -108,6 +108,8 @@ bool culvert_is_nonblocking(int fd) {
   return flags >= 0 && (flags & O_NONBLOCK) != 0;
 }
 
+bool culvert_is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
+
 int culvert_dup_cloexec(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
 int culvert_open_read(const char *path, bool nonblocking) {

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -96,6 +97,8 @@ int culvert_send_flags(void);
 /// fcntl(2) is variadic.
 int culvert_set_nonblocking(int fd, bool on);
 bool culvert_is_nonblocking(int fd);
+/// Whether the number is an open descriptor.
+bool culvert_is_open(int fd);
 int culvert_dup_cloexec(int fd);
 /// open(2) is variadic. Read only, close-on-exec, and non-blocking when asked.
 int culvert_open_read(const char *path, bool nonblocking);

@@ -24,6 +24,10 @@ final class IoDriver: @unchecked Sendable {
   private(set) var turn: UInt64 = 0
   /// Poll callbacks so far.
   private(set) var callbacks: UInt64 = 0
+  /// Times that what is armed has changed: each costs one or two epoll_ctl.
+  private(set) var armings: UInt64 = 0
+  /// New registrations are refused.
+  private(set) var isEnding = false
   private var wakesSinceJobs = 0
   /// The signal handles of this loop, by watch.
   private var signals: [ObjectIdentifier: (watch: SignalWatch, handles: [UvSignal])] = [:]
@@ -65,7 +69,7 @@ final class IoDriver: @unchecked Sendable {
 
   /// Carries out what other threads asked for: arm, let go, and the rest.
   private func cleanupRegistrationInfos() {
-    for message in handle.takeMessages() {
+    handle.takeMessages { message in
       switch message {
       case .update(let info): info.reconcile(with: self)
       case .release(let info): info.release(from: self)
@@ -97,6 +101,8 @@ final class IoDriver: @unchecked Sendable {
     for handle in handles { handle.close() }
   }
 
+  func willArm() { armings &+= 1 }
+
   /// A poll callback woke that many tasks. The last thing such a callback does, for it may run jobs.
   func didWake(_ count: Int) {
     callbacks &+= 1
@@ -111,6 +117,7 @@ final class IoDriver: @unchecked Sendable {
 
   /// Refuses new registrations and timers, and gives every waiter its answer.
   func refuseWaiters() {
+    isEnding = true
     for message in handle.closeMailbox() {
       switch message {
       case .update(let info): info.end(.shutDown)

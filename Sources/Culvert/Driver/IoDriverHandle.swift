@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What other threads may hold of a driver: a mailbox under a mutex, and a doorbell that is rung under that mutex, so
-// that it can't meet a closed loop.
+// What other threads may hold of a driver.
 
 import Synchronization
 
@@ -27,7 +26,7 @@ final class IoDriverHandle: Sendable {
   private let loop: UvLoop
   private let limits: Limits
   private let registered = Atomic<Int>(0)
-  private let mailbox: Mailbox
+  private let mailbox: Inbox<Message>
   /// Worker thread only; `nil` once the driver has ended.
   nonisolated(unsafe) weak var driver: IoDriver?
 
@@ -35,7 +34,7 @@ final class IoDriverHandle: Sendable {
     self.loop = loop
     self.unparker = unparker
     self.limits = limits
-    let mailbox = Mailbox(unparker)
+    let mailbox = Inbox<Message>(unparker)
     self.mailbox = mailbox
     timers = TimerQueue { if !loop.isCurrent { mailbox.ring() } }
   }
@@ -64,13 +63,13 @@ final class IoDriverHandle: Sendable {
     if isCurrent, let driver = unsafe driver {
       info.release(from: driver)
     } else {
-      mailbox.post(.release(info))  // refused: the driver has ended, and closed its handles itself
+      _ = mailbox.post(.release(info))  // refused: the driver has ended, and closes its handles itself
     }
   }
 
   /// Has the driver arm what `info` wants. If it has ended, all who wait there are told.
   func update(_ info: RegistrationInfo) {
-    if isCurrent, let driver = unsafe driver, mailbox.isOpen {
+    if isCurrent, let driver = unsafe driver, !driver.isEnding {
       info.reconcile(with: driver)
     } else if info.markQueued(), !mailbox.post(.update(info)) {
       info.end(.shutDown)
@@ -79,7 +78,7 @@ final class IoDriverHandle: Sendable {
 
   /// Runs `action` on the driver's thread, now or soon; false when the driver has ended.
   func perform(_ action: @escaping @Sendable (IoDriver) -> Void) -> Bool {
-    if isCurrent, let driver = unsafe driver, mailbox.isOpen {
+    if isCurrent, let driver = unsafe driver, !driver.isEnding {
       action(driver)
       return true
     }
@@ -90,68 +89,6 @@ final class IoDriverHandle: Sendable {
 
   // MARK: the driver's side; worker thread only
 
-  func takeMessages() -> [Message] { mailbox.take() }
+  func takeMessages(_ body: (Message) -> Void) { mailbox.take(body) }
   func closeMailbox() -> [Message] { mailbox.close() }
-}
-
-/// Messages of other threads to a driver.
-private final class Mailbox: Sendable {
-  private let state = Locked(State())
-  private let unparker: IoDriverUnparker
-  /// To be read without the lock, by a driver's own thread.
-  private let open = Atomic<Bool>(true)
-
-  private struct State {
-    var messages: [IoDriverHandle.Message] = []
-    var isOpen = true
-    /// One ring for each time the mailbox is emptied.
-    var hasRung = false
-  }
-
-  init(_ unparker: IoDriverUnparker) {
-    self.unparker = unparker
-  }
-
-  var isOpen: Bool { open.load(ordering: .relaxed) }
-
-  @discardableResult
-  func post(_ message: IoDriverHandle.Message) -> Bool {
-    state.withLock { state in
-      guard state.isOpen else { return false }
-      state.messages.append(message)
-      ring(&state)
-      return true
-    }
-  }
-
-  /// Ends the poll, with no message.
-  func ring() {
-    state.withLock { state in
-      if state.isOpen { ring(&state) }
-    }
-  }
-
-  private func ring(_ state: inout State) {
-    if state.hasRung { return }
-    state.hasRung = true
-    unparker.unpark()
-  }
-
-  func take() -> [IoDriverHandle.Message] {
-    state.withLock { state in
-      state.hasRung = false
-      if state.messages.isEmpty { return [] }
-      defer { state.messages = [] }
-      return state.messages
-    }
-  }
-
-  func close() -> [IoDriverHandle.Message] {
-    state.withLock { state in
-      state.isOpen = false
-      open.store(false, ordering: .relaxed)
-      defer { state.messages = [] }
-      return state.messages
-    }
-  }
 }

@@ -35,7 +35,7 @@ struct ReadinessState<Waiter> {
   private var wokenThisTurn: IoEventInterest = []
   private var turn: UInt64 = 0
 
-  private struct Parked {
+  fileprivate struct Parked {
     let key: UInt
     let interest: IoEventInterest
     let waiter: Waiter
@@ -45,6 +45,8 @@ struct ReadinessState<Waiter> {
   struct Woken {
     fileprivate(set) var first: Waiter?
     fileprivate(set) var rest: [Waiter] = []
+
+    var all: [Waiter] { (first.map { [$0] } ?? []) + rest }
 
     fileprivate mutating func append(_ waiter: Waiter) {
       if first == nil { first = waiter } else { rest.append(waiter) }
@@ -113,6 +115,11 @@ struct ReadinessState<Waiter> {
     return dismiss()
   }
 
+  /// Who waits for what, in the order they came.
+  var waiting: [(key: UInt, interest: IoEventInterest)] {
+    ([first].compactMap { $0 } + rest).map { ($0.key, $0.interest) }
+  }
+
   /// The directions that somebody waits for.
   var waitedFor: IoEventInterest {
     rest.reduce(first?.interest ?? []) { $0.union($1.interest) }
@@ -139,3 +146,7 @@ struct ReadinessState<Waiter> {
     return (woken, directions)
   }
 }
+
+// So that a test can tell which states it has seen.
+extension ReadinessState: Equatable, Hashable where Waiter: Hashable {}
+extension ReadinessState.Parked: Equatable, Hashable where Waiter: Hashable {}

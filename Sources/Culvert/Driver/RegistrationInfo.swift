@@ -21,7 +21,7 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     var home: IoDriverHandle?
     /// An update for this record is in its driver's mailbox. Cleared in the critical section that reads `wanted`.
     var isQueued = false
-    /// From `addIoSource` until the loop has let go.
+    /// There is a poll handle: from uv_poll_init to its close callback.
     var isHeld = false
     var whenLetGo: Latch?
   }
@@ -56,9 +56,7 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   /// Wakes all who wait and refuses those who come. Returns the driver that has to let go of it, if any.
   @discardableResult
   func end(_ reason: ReadinessState<Waiter>.Ending) -> IoDriverHandle? {
-    let (woken, home) = state.withLock { state in
-      (state.readiness.end(reason), state.isHeld ? state.home : nil)
-    }
+    let (woken, home) = state.withLock { ($0.readiness.end(reason), $0.home) }
     woken.wake(reason == .closed ? .closed : .shutDown)
     return home
   }
@@ -68,7 +66,6 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     state.withLock { state in
       if state.home != nil { return false }
       state.home = handle
-      state.isHeld = true
       return true
     }
   }
@@ -106,6 +103,7 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
       do throws(IoError) {
         poll = try driver.watch(self)
         self.driver = driver
+        state.withLock { $0.isHeld = true }
       } catch {
         descriptor.release()
         let woken = state.withLock { $0.readiness.dismiss() }
@@ -113,16 +111,17 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
         return
       }
     }
+    if poll?.armed != wanted.rawValue { driver.willArm() }
     poll?.arm(wanted.rawValue)
   }
 
-  /// The driver is to let go: at once if nothing was armed ever, else in the handle's close callback.
+  /// The driver is to let go: at once if there is no poll handle, else in the handle's close callback.
   func release(from driver: IoDriver) {
     if let poll {
       self.poll = nil
       poll.close()
     } else if self.driver == nil {
-      wasLetGo(by: driver)
+      driver.handle.didRelease()
     }
   }
 
@@ -136,7 +135,13 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     guard let driver else { return }
     self.driver = nil
     descriptor.release()
-    wasLetGo(by: driver)
+    driver.handle.didRelease()
+    let latch = state.withLock { state in
+      state.isHeld = false
+      defer { state.whenLetGo = nil }
+      return state.whenLetGo
+    }
+    latch?.open()
   }
 
   /// An event: marks the directions ready, then wakes those who wait for them.
@@ -150,17 +155,6 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     _ event: IoEventInterest, failed: Bool, turn: UInt64
   ) -> (woken: ReadinessState<Waiter>.Woken, update: Bool) {
     state.withLock { $0.readiness.event(event, turn: turn, stopped: failed) }
-  }
-
-  private func wasLetGo(by driver: IoDriver) {
-    let latch = state.withLock { state in
-      let wasHeld = state.isHeld
-      state.isHeld = false
-      if wasHeld { driver.handle.didRelease() }
-      defer { state.whenLetGo = nil }
-      return state.whenLetGo
-    }
-    latch?.open()
   }
 }
 

@@ -140,8 +140,5 @@ public struct TcpConnections: AsyncSequence, Sendable {
         throw error
       }
     }
-
-    /// The next connection, or `nil` when the listener is closed; throws what else `accept` throws.
-    public func next() async throws(IoError) -> TcpStream? { try await next(isolation: #isolation) }
   }
 }

@@ -3,14 +3,6 @@
 
 import CSystem
 
-/// Something that bytes can be read from.
-public protocol ByteReader: Sendable {
-  /// Appends what is there to `buffer`, once something is; returns how many bytes, 0 at the end of the stream.
-  ///
-  /// Throws `.cancelled` when the task is cancelled while it waits: nothing that was read is lost by that.
-  func read(into buffer: inout OutputRawSpan) async throws(IoError) -> Int
-}
-
 extension TcpStream: ByteReader {
   /// Appends what has arrived to `buffer`, once something has; returns how many bytes.
   ///

@@ -24,25 +24,18 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   /// Worker thread only: jobs run so far.
   private(set) var jobsRun: UInt64 = 0
   /// Jobs that other threads left here.
-  private let arrivals = Locked(Arrivals())
+  private let arrivals: Inbox<QueuedJob>
   private let stopRequested = Atomic<Bool>(false)
   /// Opens when the worker's last job has run.
   let ended = Latch()
   /// The runtime that this worker belongs to; set once, before the thread starts.
   nonisolated(unsafe) weak var runtime: Runtime?
 
-  private struct Arrivals {
-    var jobs: [QueuedJob] = []
-    /// Nothing runs here any more: jobs go elsewhere.
-    var isClosed = false
-    /// One ring for each time the jobs are taken.
-    var hasRung = false
-  }
-
   init(index: Int, limits: Limits) throws(IoError) {
     self.index = index
     self.limits = limits
     driver = try IoDriver(limits: limits)
+    arrivals = Inbox(driver.handle.unparker)
     serial = WorkerSerialExecutor()
     serial.worker = self
     driver.attach(self)
@@ -70,30 +63,15 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   func submit(_ job: QueuedJob) {
     if isCurrent {
       ready.append(job)
-    } else if !leave(job) {
+    } else if !arrivals.post(job) {
       Self.handOn(job)
     }
-  }
-
-  private func leave(_ job: QueuedJob) -> Bool {
-    arrivals.withLock { arrivals in
-      if arrivals.isClosed { return false }
-      arrivals.jobs.append(job)
-      ring(&arrivals)
-      return true
-    }
-  }
-
-  private func ring(_ arrivals: inout Arrivals) {
-    if arrivals.hasRung { return }
-    arrivals.hasRung = true
-    driver.handle.unparker.unpark()
   }
 
   /// Asks the worker to end. Safe from any thread.
   func stop() {
     stopRequested.store(true, ordering: .releasing)
-    arrivals.withLock { if !$0.isClosed { ring(&$0) } }
+    arrivals.ring()
   }
 
   /// Ends a worker whose thread was never started.
@@ -103,7 +81,7 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   }
 
   /// Whether the worker's thread has ended its work.
-  var isClosed: Bool { arrivals.withLock { $0.isClosed } }
+  var isClosed: Bool { arrivals.isClosed }
 
   // MARK: running; worker thread only
 
@@ -134,12 +112,7 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   }
 
   private func takeArrivals() {
-    let jobs = arrivals.withLock { arrivals in
-      arrivals.hasRung = false
-      defer { arrivals.jobs.removeAll(keepingCapacity: arrivals.jobs.count < 1024) }
-      return arrivals.jobs
-    }
-    for job in jobs { ready.append(job) }
+    arrivals.take { ready.append($0) }
   }
 
   /// Waiters get their answer, and what that makes ready is run, within bounds; then the loop is closed, and what is
@@ -153,11 +126,7 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
       driver.processIo(wait: false)
       takeArrivals()
     } while !ready.isEmpty && MonotonicTime.now < deadline
-    let late = arrivals.withLock { arrivals in
-      arrivals.isClosed = true
-      defer { arrivals.jobs = [] }
-      return arrivals.jobs
-    }
+    let late = arrivals.close()
     driver.close()
     culvert_set_budget(0)
     while let job = ready.popFirst() { Self.handOn(job) }

@@ -95,8 +95,5 @@ public final class Signals: AsyncSequence, Sendable {
         if await signals.watch.wait(for: ()) != .ready { return nil }
       }
     }
-
-    /// The next signal; `nil` when the task is cancelled or the runtime ends.
-    public func next() async -> Signal? { await next(isolation: #isolation) }
   }
 }

@@ -18,6 +18,7 @@ import CSystem
   let raw: UnsafeMutablePointer<uv_loop_t>
   /// Whoever drives this loop; set once, before its thread starts.
   weak var owner: AnyObject?
+  private var isClosed = false
   private var previous: UnsafeMutableRawPointer?
   /// Memory of closed poll handles, used again: a steady number of connections allocates none.
   private var sparePolls: [UnsafeMutablePointer<uv_poll_t>] = unsafe []
@@ -33,6 +34,7 @@ import CSystem
   }
 
   deinit {
+    if !isClosed { close() }
     unsafe raw.deallocate()
   }
 
@@ -62,6 +64,7 @@ import CSystem
   /// Ends the loop: closes what handles it has of its own, and turns until the last close callback has run. The poll
   /// handles must be closed or closing.
   func close() {
+    isClosed = true
     unsafe uv_walk(
       raw,
       { handle, _ in

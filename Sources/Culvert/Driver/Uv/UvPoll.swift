@@ -31,6 +31,10 @@ class UvPollTarget {
   /// What libuv watches for; whoever gets `failed` must say so with `wasStopped`.
   private(set) var armed: UInt8 = 0
 
+  static var readable: UInt8 { UInt8(UV_READABLE.rawValue) }
+  static var writable: UInt8 { UInt8(UV_WRITABLE.rawValue) }
+  static var disconnect: UInt8 { UInt8(UV_DISCONNECT.rawValue) }
+
   /// Fails with EPERM for what can't be polled (a regular file), EEXIST for a number that is watched already.
   init(_ loop: UvLoop, _ fd: Int32, target: UvPollTarget) throws(IoError) {
     unsafe raw = loop.takePoll()

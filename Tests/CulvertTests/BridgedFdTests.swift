@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+import CSystem
+import Testing
+
+@testable import Culvert
+
+@Suite(.timeLimit(.minutes(1))) struct BridgedFdTests {
+  @Test func `a read waits for the byte that another writes`() async throws {
+    try await onOneWorker { worker in
+      let (mine, theirs) = try socketPair()
+      defer { close(theirs) }
+      let bridge = try BridgedFd(adopting: mine)
+      async let byte = bridge.asyncCall(.readable, readByte)
+      await turn(worker)
+      #expect(writeByte(theirs, 7))
+      #expect(try await byte == 7)
+    }
+  }
+
+  @Test func `a source that never blocks never touches the loop`() async throws {
+    try await onOneWorker { worker in
+      let (mine, theirs) = try socketPair()
+      defer { close(theirs) }
+      let bridge = try BridgedFd(adopting: mine)
+      for value in 0..<10 {
+        #expect(writeByte(theirs, UInt8(value)))
+        #expect(try await bridge.asyncCall(.readable, readByte) == value)
+      }
+      #expect(worker.driver.handle.registrationCount == 0)
+      #expect(worker.driver.armings == 0)
+    }
+  }
+
+  @Test func `a second registration of one number is refused and the first goes on`() async throws {
+    try await onOneWorker { worker in
+      let (mine, theirs) = try socketPair()
+      defer { close(theirs) }
+      let bridge = try BridgedFd(adopting: mine)
+      #expect { _ = try BridgedFd(adopting: mine) } throws: { ($0 as? IoError)?.code == .alreadyRegistered }
+      async let byte = bridge.asyncCall(.readable, readByte)
+      await turn(worker)
+      #expect(writeByte(theirs, 3))
+      #expect(try await byte == 3)
+    }
+  }
+
+  @Test func `a borrowed descriptor stays its owner's`() async throws {
+    try await onOneWorker { _ in
+      let (mine, theirs) = try socketPair()
+      defer {
+        close(mine)
+        close(theirs)
+      }
+      let bridge = try BridgedFd(borrowing: mine)
+      #expect(bridge.fd != mine)
+      #expect(writeByte(theirs, 5))
+      #expect(try await bridge.asyncCall(.readable, readByte) == 5)
+      await bridge.closed()
+      #expect(culvert_is_open(mine))
+      #expect(writeByte(theirs, 6))
+      #expect(try readByte(mine) == 6)
+    }
+  }
+
+  @Test func `a regular file is refused at the first wait with a clear error, again and again`() async throws {
+    try await onOneWorker { worker in
+      let fd = unsafe culvert_open_read(#filePath, false)
+      let bridge = try BridgedFd(adopting: fd)
+      for _ in 0..<3 {
+        do throws(IoError) {
+          _ = try await bridge.asyncCall(.readable) { (_) throws(IoError) -> Int? in nil }
+          Issue.record("waited for a file")
+        } catch {
+          #expect(error.code == .unsupported)
+          #expect(error.description.contains("file descriptor \(fd)"))
+        }
+      }
+      await bridge.closed()
+      #expect(worker.driver.handle.registrationCount == 0)
+    }
+  }
+
+  @Test func `a descriptor that is not open is refused and not closed`() throws {
+    let closed = Int32(descriptorLimit - 20)
+    #expect { _ = try BridgedFd(adopting: closed) } throws: { ($0 as? IoError)?.code == .badDescriptor }
+    #expect { _ = try BridgedFd(adopting: -1) } throws: { ($0 as? IoError)?.code == .badDescriptor }
+    #expect { _ = try BridgedFd(borrowing: closed) } throws: { ($0 as? IoError)?.code == .badDescriptor }
+  }
+
+  @Test(arguments: [1, 2, 100])
+  func `closing wakes all who wait with closed`(waiters: Int) async throws {
+    try await onOneWorker { worker in
+      let (mine, theirs) = try socketPair()
+      defer { close(theirs) }
+      let bridge = try BridgedFd(adopting: mine)
+      let codes = await withTaskGroup(of: IoError.Code?.self) { group in
+        for _ in 0..<waiters { group.addTask { await failure { try await bridge.asyncCall(.readable, readByte) } } }
+        await turn(worker)
+        await bridge.closed()
+        return await group.reduce(into: []) { $0.append($1) }
+      }
+      #expect(codes == Array(repeating: .closed, count: waiters))
+      #expect(!culvert_is_open(mine) || worker.driver.handle.registrationCount == 0)
+      #expect(await failure { try await bridge.asyncCall(.readable, readByte) } == .closed)
+    }
+  }
+
+  @Test(arguments: [1, 2, 100])
+  func `one byte each serves every waiter of a direction`(waiters: Int) async throws {
+    try await onOneWorker { worker in
+      let (mine, theirs) = try socketPair()
+      defer { close(theirs) }
+      let bridge = try BridgedFd(adopting: mine)
+      let sum = try await withThrowingTaskGroup(of: Int.self) { group in
+        for _ in 0..<waiters { group.addTask { try await bridge.asyncCall(.readable, readByte) } }
+        await turn(worker)
+        for _ in 0..<waiters { #expect(writeByte(theirs)) }
+        return try await group.reduce(0, +)
+      }
+      #expect(sum == waiters)
+    }
+  }
+
+  @Test func `a cancelled wait throws, and the source is as good as before`() async throws {
+    try await onOneWorker { worker in
+      let (mine, theirs) = try socketPair()
+      defer { close(theirs) }
+      let bridge = try BridgedFd(adopting: mine)
+      for value in 0..<20 {
+        let wait = { @Sendable in await failure { try await bridge.asyncCall(.readable, readByte) } }
+        let child = Task(executorPreference: worker) { await wait() }
+        let owned = try #require(Runtime.current).spawn { await wait() }
+        if value % 2 == 0 { await turn(worker) }  // else cancelled before it waits
+        child.cancel()
+        owned.cancel()
+        #expect(await child.value == .cancelled)
+        #expect(try await owned.value == .cancelled)
+        #expect(writeByte(theirs, UInt8(value)))
+        #expect(try await bridge.asyncCall(.readable, readByte) == value)
+      }
+    }
+  }
+
+  @Test func `ready tells what holds, and does not trust a guess`() async throws {
+    try await onOneWorker { worker in
+      let (mine, theirs) = try socketPair()
+      let bridge = try BridgedFd(adopting: mine)
+      #expect(try await bridge.ready(for: [.readable, .writable]) == .writable)
+      async let readable = bridge.ready(for: .readable)
+      await turn(worker)
+      #expect(writeByte(theirs))
+      #expect(try await readable == .readable)
+      async let finished = bridge.ready(for: .peerFinished)
+      await turn(worker)
+      #expect(shutdown(theirs, Int32(SHUT_WR)) == 0)
+      #expect(try await finished == .peerFinished)
+      #expect(try await bridge.asyncCall(.readable, readByte) == 1)
+      #expect(try await bridge.asyncCall(.readable, readByte) == 256)
+      #expect(try await bridge.ready(for: .peerFinished) == .peerFinished)
+      close(theirs)
+    }
+  }
+
+  @Test func `over its limit of registrations a worker says so, and has room again when one is closed`() async throws {
+    var limits = Limits()
+    limits.registrations = 2
+    try await onOneWorker(limits: limits) { worker in
+      let pairs = try (0..<3).map { _ in try socketPair() }
+      let bridges = try pairs.map { try BridgedFd(adopting: $0.0) }
+      let waits = bridges[..<2].map { bridge in Task { await failure { try await bridge.asyncCall(.readable, readByte) } } }
+      // Both must have bound to this worker, not to the shared one.
+      for bridge in bridges[..<2] { try worker.driver.handle.addIoSource(bridge.registration.info) }
+      #expect(await failure { try await bridges[2].asyncCall(.readable, readByte) } == .limitReached)
+      await bridges[0].closed()
+      await turn(worker)
+      async let third = bridges[2].asyncCall(.readable, readByte)
+      await turn(worker)
+      #expect(writeByte(pairs[2].1, 9))
+      #expect(try await third == 9)
+      await bridges[1].closed()
+      for wait in waits { _ = await wait.value }
+      for pair in pairs { close(pair.1) }
+    }
+  }
+}
