@@ -19,7 +19,7 @@ private actor Tally {
   nonisolated func addInCallback() { assumeIsolated { $0.count += 1 } }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct WorkerTests {
+@Suite(.timeLimit(.minutes(5))) struct WorkerTests {
   @Test func `tasks of a runtime run on its workers, and stay there over every wait`() async throws {
     try await withRuntime(workers: 3) { runtime in
       for worker in runtime.workers {

@@ -61,10 +61,10 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     return home
   }
 
-  /// Makes `handle` the home of this source; false when it has one.
+  /// Makes `handle` the home of this source; false when it has one, or nobody can wait here any more.
   func bind(to handle: IoDriverHandle) -> Bool {
     state.withLock { state in
-      if state.home != nil { return false }
+      if state.home != nil || state.readiness.ending != nil { return false }
       state.home = handle
       return true
     }

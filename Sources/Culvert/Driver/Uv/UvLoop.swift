@@ -8,6 +8,7 @@
 //   end, or it sleeps for ever: UvPrepare sees to that.
 // - While its array of 1,024 events is full, uv_run polls again, up to 48 times, and runs nothing in between.
 // - A handle's memory may go only in its close callback, which runs at the end of the same uv_run.
+// - A uv_loop_init that fails for want of descriptors leaves its epoll descriptor open (seen with 1.44).
 // - uv_loop_close answers UV_EBUSY as long as a handle is open.
 
 import CLibuv
@@ -24,12 +25,13 @@ import CSystem
   private var sparePolls: [UnsafeMutablePointer<uv_poll_t>] = unsafe []
 
   init() throws(IoError) {
-    unsafe raw = .allocate(capacity: 1)
-    let status = unsafe uv_loop_init(raw)
+    let loop = UnsafeMutablePointer<uv_loop_t>.allocate(capacity: 1)
+    let status = unsafe uv_loop_init(loop)
     if status != 0 {
-      unsafe raw.deallocate()
+      unsafe loop.deallocate()
       throw IoError(uv: status, during: "create an event loop")
     }
+    unsafe raw = loop
     unsafe raw.pointee.data = Unmanaged.passUnretained(self).toOpaque()
   }
 
