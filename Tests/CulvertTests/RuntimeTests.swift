@@ -65,6 +65,18 @@ private struct Stop: Error, Equatable {}
     #expect(value == 7)
   }
 
+  @MainActor @Test func `blockOn on the main thread keeps the main actor waiting until it returns`() async throws {
+    let ran = SharedCount()
+    let task = try Runtime.blockOn { runtime in
+      let task = Task { @MainActor in _ = ran.add() }
+      await turn(runtime.workers[0], 1_000)
+      #expect(ran.value == 0)
+      return task
+    }
+    await task.value
+    #expect(ran.value == 1)
+  }
+
   @Test func `the end of a runtime answers every waiter`() async throws {
     let runtime = try Runtime(Runtime.Configuration(workers: 2))
     let listener = try await TcpListener.bind("127.0.0.1:0")

@@ -22,8 +22,6 @@ final class IoDriver: @unchecked Sendable {
 
   /// Turns of the loop so far.
   private(set) var turn: UInt64 = 0
-  /// Poll callbacks so far.
-  private(set) var callbacks: UInt64 = 0
   /// Times that what is armed has changed: each costs one or two epoll_ctl.
   private(set) var armings: UInt64 = 0
   /// New registrations are refused.
@@ -105,7 +103,6 @@ final class IoDriver: @unchecked Sendable {
 
   /// A poll callback woke that many tasks. The last thing such a callback does, for it may run jobs.
   func didWake(_ count: Int) {
-    callbacks &+= 1
     wakesSinceJobs += count
     if wakesSinceJobs >= Self.wakesBeforeJobs {
       wakesSinceJobs = 0

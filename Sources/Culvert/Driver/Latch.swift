@@ -7,15 +7,14 @@ final class Latch: ParkingPlace {
 
   private struct State {
     var isOpen = false
-    var waiters: [Waiter] = []
+    var waiters = WaiterQueue()
   }
 
   /// Wakes everybody with `.ready`. Safe from any thread.
   func open() {
     let waiters = state.withLock { state in
       state.isOpen = true
-      defer { state.waiters = [] }
-      return state.waiters
+      return state.waiters.removeAll()
     }
     for waiter in waiters { waiter.wake(.ready) }
   }
@@ -29,12 +28,7 @@ final class Latch: ParkingPlace {
     }
   }
 
-  func settle() {}
-
   func cancelWait(of task: TaskIdentity) {
-    let waiter = state.withLock { state in
-      state.waiters.firstIndex { $0.task == task }.map { state.waiters.remove(at: $0) }
-    }
-    waiter?.wake(.cancelled)
+    state.withLock { $0.waiters.remove(task) }?.wake(.cancelled)
   }
 }

@@ -42,6 +42,26 @@ struct Waiter {
   func wake(_ reason: WakeReason) { suspension.resume(reason) }
 }
 
+/// Waiters in the order they came, for a place that keeps them under its own lock.
+struct WaiterQueue {
+  private var waiters: [Waiter] = []
+
+  var isEmpty: Bool { waiters.isEmpty }
+
+  mutating func append(_ waiter: Waiter) { waiters.append(waiter) }
+
+  mutating func popFirst() -> Waiter? { waiters.isEmpty ? nil : waiters.removeFirst() }
+
+  mutating func remove(_ task: TaskIdentity) -> Waiter? {
+    waiters.firstIndex { $0.task == task }.map { waiters.remove(at: $0) }
+  }
+
+  mutating func removeAll() -> [Waiter] {
+    defer { waiters = [] }
+    return waiters
+  }
+}
+
 /// What a place did with a waiter.
 enum Parking {
   case kept
@@ -63,6 +83,8 @@ protocol ParkingPlace: AnyObject, Sendable {
 }
 
 extension ParkingPlace {
+  func settle() {}
+
   /// Suspends the current task until somebody wakes it, or it is cancelled.
   @inline(__always)
   func wait(for request: Request) async -> WakeReason {

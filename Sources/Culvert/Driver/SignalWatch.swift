@@ -8,7 +8,7 @@ final class SignalWatch: ParkingPlace {
 
   private struct State {
     var pending: [Int32] = []
-    var waiters: [Waiter] = []
+    var waiters = WaiterQueue()
     var hasEnded = false
   }
 
@@ -18,9 +18,9 @@ final class SignalWatch: ParkingPlace {
 
   /// A signal has arrived.
   func raise(_ number: Int32) {
-    let waiter: Waiter? = state.withLock { state in
+    let waiter = state.withLock { state in
       if !state.pending.contains(number) { state.pending.append(number) }
-      return state.waiters.isEmpty ? nil : state.waiters.removeFirst()
+      return state.waiters.popFirst()
     }
     waiter?.wake(.ready)
   }
@@ -29,8 +29,7 @@ final class SignalWatch: ParkingPlace {
   func end() {
     let waiters = state.withLock { state in
       state.hasEnded = true
-      defer { state.waiters = [] }
-      return state.waiters
+      return state.waiters.removeAll()
     }
     for waiter in waiters { waiter.wake(.shutDown) }
   }
@@ -50,12 +49,7 @@ final class SignalWatch: ParkingPlace {
     }
   }
 
-  func settle() {}
-
   func cancelWait(of task: TaskIdentity) {
-    let waiter = state.withLock { state in
-      state.waiters.firstIndex { $0.task == task }.map { state.waiters.remove(at: $0) }
-    }
-    waiter?.wake(.cancelled)
+    state.withLock { $0.waiters.remove(task) }?.wake(.cancelled)
   }
 }

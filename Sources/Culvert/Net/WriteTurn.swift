@@ -7,7 +7,7 @@ final class WriteTurn: ParkingPlace {
 
   private struct State {
     var isTaken = false
-    var waiters: [Waiter] = []
+    var waiters = WaiterQueue()
     /// Nobody gets the turn any more.
     var isClosed = false
   }
@@ -23,12 +23,10 @@ final class WriteTurn: ParkingPlace {
 
   /// Gives the turn to whoever has waited longest.
   func give() {
-    let next: Waiter? = state.withLock { state in
-      if state.waiters.isEmpty {
-        state.isTaken = false
-        return nil
-      }
-      return state.waiters.removeFirst()
+    let next = state.withLock { state in
+      let next = state.waiters.popFirst()
+      state.isTaken = next != nil
+      return next
     }
     next?.wake(.ready)
   }
@@ -37,8 +35,7 @@ final class WriteTurn: ParkingPlace {
   func close() {
     let waiters = state.withLock { state in
       state.isClosed = true
-      defer { state.waiters = [] }
-      return state.waiters
+      return state.waiters.removeAll()
     }
     for waiter in waiters { waiter.wake(.closed) }
   }
@@ -56,12 +53,7 @@ final class WriteTurn: ParkingPlace {
     }
   }
 
-  func settle() {}
-
   func cancelWait(of task: TaskIdentity) {
-    let waiter = state.withLock { state in
-      state.waiters.firstIndex { $0.task == task }.map { state.waiters.remove(at: $0) }
-    }
-    waiter?.wake(.cancelled)
+    state.withLock { $0.waiters.remove(task) }?.wake(.cancelled)
   }
 }

@@ -21,8 +21,6 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
 
   /// Worker thread only: jobs to run.
   private var ready = JobQueue()
-  /// Worker thread only: jobs run so far.
-  private(set) var jobsRun: UInt64 = 0
   /// Jobs that other threads left here.
   private let arrivals: Inbox<QueuedJob>
   private let stopRequested = Atomic<Bool>(false)
@@ -107,7 +105,6 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   @inline(__always)
   private func run(_ job: QueuedJob) {
     culvert_set_budget(Int32(clamping: limits.callsPerJob))
-    jobsRun &+= 1
     job.run(on: self)
   }
 

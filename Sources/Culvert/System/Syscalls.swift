@@ -59,10 +59,6 @@ enum Syscalls {
     retryingInterrupts { unsafe CSystem.read(fd, buffer.baseAddress, buffer.count) }
   }
 
-  static func write(_ fd: Int32, _ buffer: UnsafeRawBufferPointer) -> SysResult {
-    retryingInterrupts { unsafe CSystem.write(fd, buffer.baseAddress, buffer.count) }
-  }
-
   static func setNonblocking(_ fd: Int32, _ on: Bool) -> SysResult {
     retryingInterrupts { Int(culvert_set_nonblocking(fd, on)) }
   }
