@@ -19,6 +19,11 @@ let package = Package(
   products: [
     .library(name: "Culvert", targets: ["Culvert"])
   ],
+  traits: [
+    .trait(
+      name: "FaultInjection",
+      description: "System calls can be made to fail, for this project's own tests. Never in a release build.")
+  ],
   targets: [
     .systemLibrary(
       name: "CLibuv", pkgConfig: "libuv",

@@ -30,7 +30,8 @@ func openDescriptorCount() -> Int {
 
 func writeByte(_ fd: Int32, _ byte: UInt8 = 1) -> Bool {
   let bytes = [byte]
-  return unsafe bytes.withUnsafeBytes { unsafe Syscalls.send(fd, $0) }.raw == 1
+  // Not through Syscalls: this is the peer, whom no fault script concerns.
+  return unsafe bytes.withUnsafeBytes { unsafe send(fd, $0.baseAddress, 1, culvert_send_flags()) } == 1
 }
 
 /// Reads one byte, or `nil` if that would block; 256 is the end of the stream.

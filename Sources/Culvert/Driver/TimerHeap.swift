@@ -38,6 +38,8 @@ struct TimerHeap<Element> {
     siftUp(heap.count - 1)
   }
 
+  func deadline(of key: UInt) -> UInt64? { slotOfKey[key].map { slots[$0].deadline } }
+
   mutating func remove(key: UInt) -> Element? {
     guard let index = slotOfKey[key] else { return nil }
     return remove(at: slots[index].position)

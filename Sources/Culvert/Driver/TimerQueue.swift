@@ -46,6 +46,15 @@ final class TimerQueue: ParkingPlace {
     waiter?.wake(.cancelled)
   }
 
+  /// Wakes that task with `.ready` before its time, if it waits for just this deadline.
+  func wakeEarly(_ task: TaskIdentity, waitingFor deadline: UInt64) {
+    let waiter = state.withLock { state in
+      defer { publish(state) }
+      return state.heap.deadline(of: task.address) == deadline ? state.heap.remove(key: task.address) : nil
+    }
+    waiter?.wake(.ready)
+  }
+
   /// Wakes everybody whose time has come.
   func expire() {
     while let waiter = popDue(at: MonotonicTime.now) { waiter.wake(.ready) }

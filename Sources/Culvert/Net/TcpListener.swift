@@ -15,14 +15,18 @@ import CSystem
 public final class TcpListener: Sendable {
   private let bridge: BridgedFd
   private let name: String
+  private let onPressure: (@Sendable (IoError) -> Void)?
 
   /// Listens on `address`; port 0 lets the system choose one, and `localAddress` tells which.
   ///
   /// The address can be bound again while old connections linger (`SO_REUSEADDR`); an IPv6 listener takes no IPv4
   /// connections. `backlog` is how many connections the system keeps for `accept`; it has an upper bound of its own
-  /// (`net.core.somaxconn`). Throws `.addressInUse`, `.addressNotAvailable`, `.permissionDenied`, `.unsupported` for
+  /// (`net.core.somaxconn`). `onPressure` is called when connections can't be accepted for want of descriptors or
+  /// memory, once until one succeeds. Throws `.addressInUse`, `.addressNotAvailable`, `.permissionDenied`, `.unsupported` for
   /// a Unix address. Does not wait. `socket(2)`, `bind(2)`, `listen(2)`.
-  public static func bind(_ address: SocketAddress, backlog: Int32 = 1024) async throws(IoError) -> TcpListener {
+  public static func bind(
+    _ address: SocketAddress, backlog: Int32 = 1024, onPressure: (@Sendable (IoError) -> Void)? = nil
+  ) async throws(IoError) -> TcpListener {
     let operation = "listen on \(address)"
     if address.family == .unix { throw IoError(.unsupported, during: operation + " with TCP") }
     let fd = try Socket.stream(for: address, during: operation)
@@ -31,32 +35,45 @@ public final class TcpListener: Sendable {
     if address.family == .ipv6 { try SocketOption.v6Only.set(fd, to: 1, of: "a listener on \(address)") }
     try Socket.bind(fd, to: address, during: operation)
     try Socket.listen(fd, backlog: backlog, during: operation)
-    return TcpListener(bridge, name: "listener on \(try Socket.localAddress(fd, during: operation))")
+    let name = "listener on \(try Socket.localAddress(fd, during: operation))"
+    return TcpListener(bridge, name: name, onPressure: onPressure)
   }
 
   /// Listens on an address in text form, such as "127.0.0.1:7777" or "[::1]:0".
   ///
-  /// Throws `.malformed`, which quotes the text, and what `bind(_:backlog:)` throws for an address.
-  public static func bind(_ text: String, backlog: Int32 = 1024) async throws(IoError) -> TcpListener {
-    try await bind(SocketAddress(text), backlog: backlog)
+  /// Throws `.malformed`, which quotes the text, and what `bind(_:backlog:onPressure:)` throws for an address.
+  public static func bind(
+    _ text: String, backlog: Int32 = 1024, onPressure: (@Sendable (IoError) -> Void)? = nil
+  ) async throws(IoError) -> TcpListener {
+    try await bind(SocketAddress(text), backlog: backlog, onPressure: onPressure)
   }
 
-  private init(_ bridge: BridgedFd, name: String) {
+  private init(_ bridge: BridgedFd, name: String, onPressure: (@Sendable (IoError) -> Void)?) {
     self.bridge = bridge
     self.name = name
+    self.onPressure = onPressure
   }
 
   /// Waits for the next connection.
   ///
-  /// Connections that ended before they were accepted are passed over. Throws `.tooManyDescriptors` or `.outOfMemory`
-  /// when the process or the system has none left: wait a little before the next try, for the connection stays in the
-  /// backlog. Throws `.closed`, `.cancelled`, `.shutDown`; no accepted connection is lost by cancellation.
-  /// `accept4(2)`.
+  /// Connections that ended before they were accepted are passed over. When the process or the system has no descriptor
+  /// or memory left, it pauses (5 to 160 ms, less if one of this library's descriptors is closed) and tries again: the
+  /// connection stays in the backlog meanwhile, and `onPressure` is told once. Throws `.closed`, `.cancelled`,
+  /// `.shutDown`; no accepted connection is lost by cancellation. `accept4(2)`.
   public func accept() async throws(IoError) -> TcpStream {
-    let (fd, peer) = try await bridge.call(.readable, during: "accept from \(name)") { (fd) throws(IoError) in
-      try self.acceptNow(fd)
+    var pause = AcceptPause()
+    while true {
+      do throws(IoError) {
+        let (fd, peer) = try await bridge.call(.readable, during: "accept from \(name)") { (fd) throws(IoError) in
+          try self.acceptNow(fd)
+        }
+        return try TcpStream(owning: fd, peer: peer)
+      } catch {
+        guard AcceptPause.isCalledFor(by: error) else { throw error }
+        if pause.isFirst { onPressure?(error) }
+        try await pause.wait(during: "accept from \(name)")
+      }
     }
-    return try TcpStream(owning: fd, peer: peer)
   }
 
   private func acceptNow(_ fd: Int32) throws(IoError) -> (fd: Int32, peer: SocketAddress)? {

@@ -78,28 +78,52 @@ final class Descriptor: Sendable {
     // The claim goes first: once the number is closed, another thread may get it and claim it.
     if word & Self.claimedBit != 0 { FdTable.release(number) }
     Syscalls.close(number)
+    FdTable.oneWasClosed()
   }
 }
 
-/// Which descriptor numbers of this process have a registration.
+/// Which descriptor numbers of this process have a registration, and who waits for a number to come back.
 ///
 /// libuv does not detect that two poll handles watch one number, and closing one silences the other.
 enum FdTable {
-  /// Bit n of word n/64 is set while number n is claimed.
-  private static let claimed = Locked<[UInt64]>([])
+  private struct State {
+    /// Bit n of word n/64 is set while number n is claimed.
+    var claimed: [UInt64] = []
+    var onNextClose: [UInt: @Sendable () -> Void] = [:]
+  }
+  private static let state = Locked(State())
+  /// Whether `onNextClose` holds anything: a close looks here first.
+  private static let isAwaited = Atomic<Bool>(false)
 
   static func claim(_ number: Int32) -> Bool {
     let (word, bit) = (Int(number) / 64, UInt64(1) << UInt64(number % 64))
-    return claimed.withLock { claimed in
-      while claimed.count <= word { claimed.append(0) }
-      if claimed[word] & bit != 0 { return false }
-      claimed[word] |= bit
+    return state.withLock { state in
+      while state.claimed.count <= word { state.claimed.append(0) }
+      if state.claimed[word] & bit != 0 { return false }
+      state.claimed[word] |= bit
       return true
     }
   }
 
   static func release(_ number: Int32) {
     let (word, bit) = (Int(number) / 64, UInt64(1) << UInt64(number % 64))
-    claimed.withLock { $0[word] &= ~bit }
+    state.withLock { $0.claimed[word] &= ~bit }
+  }
+
+  /// Calls `action` once, after the next descriptor of this library was closed, on whatever thread that happens; in
+  /// place of an earlier action of the same `key`.
+  static func onNextClose(key: UInt, _ action: @escaping @Sendable () -> Void) {
+    state.withLock { $0.onNextClose[key] = action }
+    isAwaited.store(true, ordering: .sequentiallyConsistent)
+  }
+
+  static func oneWasClosed() {
+    guard isAwaited.load(ordering: .sequentiallyConsistent) else { return }
+    let actions = state.withLock { state in
+      isAwaited.store(false, ordering: .sequentiallyConsistent)
+      defer { state.onNextClose = [:] }
+      return state.onNextClose
+    }
+    for action in actions.values { action() }
   }
 }

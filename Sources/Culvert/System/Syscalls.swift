@@ -36,113 +36,133 @@ struct SysResult {
 
 enum Syscalls {
   @inline(__always)
-  private static func once(_ call: () -> Int) -> SysResult {
+  private static func once(_ name: SystemCall, _ call: () -> Int) -> SysResult {
+    #if FaultInjection
+      if let forced = Faults.forced(name, { made(call) }) { return forced }
+    #endif
+    return made(call)
+  }
+
+  @inline(__always)
+  private static func made(_ call: () -> Int) -> SysResult {
     let result = call()
     return SysResult(raw: result >= 0 ? result : -Int(culvert_errno()))
   }
 
   @inline(__always)
-  private static func retryingInterrupts(_ call: () -> Int) -> SysResult {
+  private static func retryingInterrupts(_ name: SystemCall, _ call: () -> Int) -> SysResult {
     while true {
-      let result = once(call)
+      let result = once(name, call)
       if result.raw != -Int(EINTR) { return result }
     }
+  }
+
+  /// How much of a buffer a transfer may use: all of it, unless a test makes transfers short.
+  @inline(__always)
+  private static func room(_ name: SystemCall, _ count: Int) -> Int {
+    #if FaultInjection
+      return Faults.room(name, count)
+    #else
+      return count
+    #endif
   }
 
   // MARK: any descriptor
 
   static func close(_ fd: Int32) {
-    _ = once { Int(CSystem.close(fd)) }
+    _ = once(.close) { Int(CSystem.close(fd)) }
   }
 
   static func read(_ fd: Int32, into buffer: UnsafeMutableRawBufferPointer) -> SysResult {
-    retryingInterrupts { unsafe CSystem.read(fd, buffer.baseAddress, buffer.count) }
+    retryingInterrupts(.read) { unsafe CSystem.read(fd, buffer.baseAddress, room(.read, buffer.count)) }
   }
 
   static func setNonblocking(_ fd: Int32, _ on: Bool) -> SysResult {
-    retryingInterrupts { Int(culvert_set_nonblocking(fd, on)) }
+    retryingInterrupts(.fcntl) { Int(culvert_set_nonblocking(fd, on)) }
   }
 
   static func duplicate(_ fd: Int32) -> SysResult {
-    retryingInterrupts { Int(culvert_dup_cloexec(fd)) }
+    retryingInterrupts(.fcntl) { Int(culvert_dup_cloexec(fd)) }
   }
 
   static func openForReading(_ path: String, nonblocking: Bool) -> SysResult {
-    retryingInterrupts { unsafe path.withCString { unsafe Int(culvert_open_read($0, nonblocking)) } }
+    retryingInterrupts(.open) { unsafe path.withCString { unsafe Int(culvert_open_read($0, nonblocking)) } }
   }
 
   /// Which of `wanted` (1 readable, 2 writable, 4 peer finished) hold now; an error condition is all of them.
   static func pollNow(_ fd: Int32, for wanted: UInt8) -> SysResult {
-    retryingInterrupts { Int(culvert_poll_now(fd, Int32(wanted))) }
+    retryingInterrupts(.poll) { Int(culvert_poll_now(fd, Int32(wanted))) }
   }
 
   /// What kind of thing the descriptor is: the file type bits of `st_mode`.
   static func fileType(_ fd: Int32) -> SysResult {
-    retryingInterrupts { Int(culvert_file_type(fd)) }
+    retryingInterrupts(.fstat) { Int(culvert_file_type(fd)) }
   }
 
   // MARK: sockets
 
   static func socket(family: Int32, type: Int32) -> SysResult {
-    retryingInterrupts { Int(culvert_socket(family, type)) }
+    retryingInterrupts(.socket) { Int(culvert_socket(family, type)) }
   }
 
   static func bind(_ fd: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> SysResult {
-    retryingInterrupts { unsafe Int(CSystem.bind(fd, address, length)) }
+    retryingInterrupts(.bind) { unsafe Int(CSystem.bind(fd, address, length)) }
   }
 
   static func listen(_ fd: Int32, backlog: Int32) -> SysResult {
-    retryingInterrupts { Int(CSystem.listen(fd, backlog)) }
+    retryingInterrupts(.listen) { Int(CSystem.listen(fd, backlog)) }
   }
 
   /// Not tried again on EINTR: the attempt goes on, and writability tells its end.
   static func connect(_ fd: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> SysResult {
-    once { unsafe Int(CSystem.connect(fd, address, length)) }
+    once(.connect) { unsafe Int(CSystem.connect(fd, address, length)) }
   }
 
   static func accept(
     _ fd: Int32, _ address: UnsafeMutablePointer<sockaddr>, _ length: UnsafeMutablePointer<socklen_t>
   ) -> SysResult {
-    retryingInterrupts { unsafe Int(culvert_accept(fd, address, length)) }
+    retryingInterrupts(.accept) { unsafe Int(culvert_accept(fd, address, length)) }
   }
 
   static func receive(_ fd: Int32, into buffer: UnsafeMutableRawBufferPointer, flags: Int32) -> SysResult {
-    retryingInterrupts { unsafe recv(fd, buffer.baseAddress, buffer.count, flags) }
+    retryingInterrupts(.receive) { unsafe recv(fd, buffer.baseAddress, room(.receive, buffer.count), flags) }
   }
 
   static func send(_ fd: Int32, _ buffer: UnsafeRawBufferPointer) -> SysResult {
-    retryingInterrupts { unsafe CSystem.send(fd, buffer.baseAddress, buffer.count, culvert_send_flags()) }
+    retryingInterrupts(.send) {
+      unsafe CSystem.send(fd, buffer.baseAddress, room(.send, buffer.count), culvert_send_flags())
+    }
   }
 
   static func sendMessage(_ fd: Int32, _ message: inout msghdr) -> SysResult {
-    retryingInterrupts { unsafe sendmsg(fd, &message, culvert_send_flags()) }
+    retryingInterrupts(.send) { unsafe sendmsg(fd, &message, culvert_send_flags()) }
   }
 
   static func shutdown(_ fd: Int32, _ how: Int32) -> SysResult {
-    retryingInterrupts { Int(CSystem.shutdown(fd, how)) }
+    retryingInterrupts(.shutdown) { Int(CSystem.shutdown(fd, how)) }
   }
 
   static func localName(
     _ fd: Int32, _ address: UnsafeMutablePointer<sockaddr>, _ length: UnsafeMutablePointer<socklen_t>
   ) -> SysResult {
-    retryingInterrupts { unsafe Int(getsockname(fd, address, length)) }
+    retryingInterrupts(.getsockname) { unsafe Int(getsockname(fd, address, length)) }
   }
 
   static func peerName(
     _ fd: Int32, _ address: UnsafeMutablePointer<sockaddr>, _ length: UnsafeMutablePointer<socklen_t>
   ) -> SysResult {
-    retryingInterrupts { unsafe Int(getpeername(fd, address, length)) }
+    retryingInterrupts(.getpeername) { unsafe Int(getpeername(fd, address, length)) }
   }
 
   static func getOption(_ fd: Int32, level: Int32, name: Int32, into value: inout Int32) -> SysResult {
     var length = socklen_t(MemoryLayout<Int32>.size)
-    return retryingInterrupts { unsafe Int(getsockopt(fd, level, name, &value, &length)) }
+    return retryingInterrupts(.getsockopt) { unsafe Int(getsockopt(fd, level, name, &value, &length)) }
   }
 
   static func setOption(_ fd: Int32, level: Int32, name: Int32, to value: Int32) -> SysResult {
     var value = value
     let length = socklen_t(MemoryLayout<Int32>.size)
-    return retryingInterrupts { unsafe Int(setsockopt(fd, level, name, &value, length)) }
+    return retryingInterrupts(.setsockopt) { unsafe Int(setsockopt(fd, level, name, &value, length)) }
   }
 
   /// Takes the socket's pending error off it; 0 when there is none, or when this is no socket.

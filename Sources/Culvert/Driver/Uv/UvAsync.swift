@@ -14,7 +14,7 @@ import CLibuv
   init(_ loop: UvLoop) throws(IoError) {
     unsafe raw = .allocate(capacity: 1)
     // The callback has nothing to do: that the poll has ended is the message.
-    let status = unsafe uv_async_init(loop.raw, raw) { _ in }
+    let status = uvCall(.uvAsyncInit) { unsafe uv_async_init(loop.raw, raw) { _ in } }
     if status != 0 {
       unsafe raw.deallocate()
       throw IoError(uv: status, during: "create a loop's doorbell")

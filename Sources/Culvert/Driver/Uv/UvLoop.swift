@@ -26,7 +26,7 @@ import CSystem
 
   init() throws(IoError) {
     let loop = UnsafeMutablePointer<uv_loop_t>.allocate(capacity: 1)
-    let status = unsafe uv_loop_init(loop)
+    let status = uvCall(.uvLoopInit) { unsafe uv_loop_init(loop) }
     if status != 0 {
       unsafe loop.deallocate()
       throw IoError(uv: status, during: "create an event loop")
@@ -112,6 +112,15 @@ extension IoError {
   init(uv status: Int32, during operation: String) {
     self.init(errno: -status, during: operation)
   }
+}
+
+/// Makes one of libuv's calls that can fail.
+@inline(__always)
+func uvCall(_ name: SystemCall, _ call: () -> Int32) -> Int32 {
+  #if FaultInjection
+    if let forced = Faults.forced(name, { SysResult(raw: Int(call())) }) { return Int32(forced.raw) }
+  #endif
+  return call()
 }
 
 /// Closes a handle, and frees it and its callback in the close callback. For all handles but UvPoll.

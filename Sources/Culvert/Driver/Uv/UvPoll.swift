@@ -38,7 +38,7 @@ class UvPollTarget {
   /// Fails with EPERM for what can't be polled (a regular file), EEXIST for a number that is watched already.
   init(_ loop: UvLoop, _ fd: Int32, target: UvPollTarget) throws(IoError) {
     unsafe raw = loop.takePoll()
-    let status = unsafe uv_poll_init(loop.raw, raw, fd)
+    let status = uvCall(.uvPollInit) { unsafe uv_poll_init(loop.raw, raw, fd) }
     if status != 0 {
       unsafe loop.giveBack(raw)
       throw IoError(uv: status, during: "watch file descriptor \(fd)")

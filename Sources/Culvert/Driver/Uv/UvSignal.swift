@@ -11,7 +11,7 @@ import CLibuv
   init(_ loop: UvLoop, number: Int32, _ callback: @escaping () -> Void) throws(IoError) {
     unsafe raw = .allocate(capacity: 1)
     unsafe raw.initialize(to: uv_signal_t())
-    var status = unsafe uv_signal_init(loop.raw, raw)
+    var status = uvCall(.uvSignalInit) { unsafe uv_signal_init(loop.raw, raw) }
     if status != 0 {
       unsafe raw.deallocate()
       throw IoError(uv: status, during: "watch signal \(number)")
