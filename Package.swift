@@ -28,8 +28,8 @@ let package = Package(
     .systemLibrary(
       name: "CLibuv", pkgConfig: "libuv",
       providers: [.apt(["libuv1-dev"]), .brew(["libuv"])]),
-    .target(name: "CSystem"),
-    .target(name: "Culvert", dependencies: ["CLibuv", "CSystem"], swiftSettings: strict),
-    .testTarget(name: "CulvertTests", dependencies: ["Culvert", "CSystem"], swiftSettings: strict),
+    .target(name: "CCulvert"),
+    .target(name: "Culvert", dependencies: ["CLibuv", "CCulvert"], swiftSettings: strict),
+    .testTarget(name: "CulvertTests", dependencies: ["Culvert", "CCulvert"], swiftSettings: strict),
   ]
 )

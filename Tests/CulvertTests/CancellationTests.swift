@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cancellation, with one handler for a task's life and with one for a wait.
-import CSystem
+import CCulvert
 import Testing
 
 @testable import Culvert

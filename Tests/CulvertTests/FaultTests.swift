@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kernel may answer at any time, on purpose: each call that can fail, failing.
 #if FaultInjection
-  import CSystem
+  import CCulvert
   import Testing
 
   @testable import Culvert

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What several suites need: connected sockets, counters, and a runtime whose worker can be looked into.
-import CSystem
+import CCulvert
 import Testing
 
 @testable import Culvert

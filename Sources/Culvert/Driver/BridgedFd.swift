@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any pollable descriptor as an async source, and the one retry loop of the library.
 
-import CSystem
+import CCulvert
 
 /// A file descriptor whose system calls can be waited for: a socket, a pipe, a C library's connection.
 ///

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Time that never goes back, in nanoseconds; and durations on it, without overflow.
 
-import CSystem
+import CCulvert
 
 enum MonotonicTime {
   static var now: UInt64 { culvert_monotonic_now() }

@@ -9,7 +9,7 @@
 //   under its lock: the flag is set before the handler runs, so one of the two always sees the other.
 // Nothing is resumed under a lock.
 
-import CSystem
+import CCulvert
 
 /// Why a wait ended.
 enum WakeReason: Sendable, Equatable {

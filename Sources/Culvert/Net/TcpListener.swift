@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Listening for TCP connections.
 
-import CSystem
+import CCulvert
 
 /// A TCP socket that listens.
 ///

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading from a TCP connection.
 
-import CSystem
+import CCulvert
 
 extension TcpStream: ByteReader {
   /// Appends what has arrived to `buffer`, once something has; returns how many bytes.

@@ -2,7 +2,7 @@
 // Writing to a TCP connection. Writes are whole: those of several tasks go out one after the other, in the order in
 // which they were asked for, and are never interleaved.
 
-import CSystem
+import CCulvert
 
 extension TcpStream {
   /// Writes all of `bytes`; returns when the kernel has taken them.

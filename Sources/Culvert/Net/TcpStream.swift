@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A TCP connection: making it, what belongs to both of its directions, ending it.
 
-import CSystem
+import CCulvert
 
 /// A TCP connection.
 ///

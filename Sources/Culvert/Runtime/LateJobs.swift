@@ -2,7 +2,7 @@
 // Where the actors of ended workers go on: one thread for the process, started when first needed.
 // One, because jobs of one actor must never run side by side, and jobs come from many threads.
 
-import CSystem
+import CCulvert
 import Synchronization
 
 enum LateJobs {

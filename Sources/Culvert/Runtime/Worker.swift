@@ -7,7 +7,7 @@
 // What was measured (Swift 6.3): running plain jobs with `isolatedTo:taskExecutor:` costs two jobs more per wait. So
 // actors get an executor object of their own, whose jobs are marked in the queue.
 
-import CSystem
+import CCulvert
 import Synchronization
 
 /// A thread of a runtime, as an executor: give it to tasks as their preference, and to actors as their home.

@@ -2,7 +2,7 @@
 // What can be done with a socket without waiting. Each call either does it, answers `nil` ("it would block"), or
 // throws with what was being done to what. Knows nothing of loops, tasks or readiness.
 
-import CSystem
+import CCulvert
 
 enum Socket {
   /// A non-blocking, close-on-exec stream socket of the address's family. `socket(2)`.

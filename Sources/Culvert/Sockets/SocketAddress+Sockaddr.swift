@@ -2,7 +2,7 @@
 // Addresses in the kernel's form. Nothing here allocates for IPv4 and IPv6.
 // Darwin's length field (sin_len) stays 0: the kernel takes the length it is given next to the pointer.
 
-import CSystem
+import CCulvert
 
 extension SocketAddress {
   /// The address family as system calls want it.

@@ -2,7 +2,7 @@
 // Addresses from text and to text. What is printed is parsed to the same address again.
 // It works on UTF-8 bytes: as characters, a ":" with an accent on it is no ":".
 
-import CSystem
+import CCulvert
 
 extension SocketAddress {
   /// Reads an address with its port, or a Unix socket's path.

@@ -2,7 +2,7 @@
 // The address of one end of a socket as a value: what it holds and how to make one. Text and the
 // kernel's form of it are in the files next to this one.
 
-import CSystem
+import CCulvert
 
 /// Where one end of a socket is: an IPv4 or IPv6 address with a port, or a Unix socket's path.
 ///

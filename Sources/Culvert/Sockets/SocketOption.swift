@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Socket options by name: where the kernel keeps them, and how an error names them.
 
-import CSystem
+import CCulvert
 
 /// An option whose value is a whole number.
 struct SocketOption: Sendable {

@@ -5,7 +5,7 @@
 // opened anew, by name, so the mode is ours alone and goes with us. Files and /dev/null can't be waited for (epoll
 // refuses them), and need not be: a read of them never waits for anybody.
 
-import CSystem
+import CCulvert
 
 /// The process's standard input: a terminal, a pipe, a socket, a file or `/dev/null`.
 ///

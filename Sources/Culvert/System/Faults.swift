@@ -2,7 +2,7 @@
 // Faults on purpose: what the kernel may answer at any time, on demand. Compiled only with the trait FaultInjection;
 // without it the names below are all that is left, and nothing asks for them.
 
-import CSystem
+import CCulvert
 import Synchronization
 
 /// The calls that can be made to fail: this library's system calls, and those of libuv's that can fail.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one public error. It says what was being done to what, and never that something would block.
 
-import CSystem
+import CCulvert
 
 /// What went wrong, and what was being done to what when it did.
 ///

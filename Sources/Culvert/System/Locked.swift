@@ -4,7 +4,7 @@
 // `Synchronization.Mutex` under contention. Behind a pointer, so its address is stable and an access to the
 // value needs no exclusivity check.
 
-import CSystem
+import CCulvert
 
 /// A value that only one thread at a time can reach.
 @safe struct Locked<Value>: ~Copyable, @unchecked Sendable {

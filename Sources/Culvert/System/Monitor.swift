@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A lock that a thread can wait at. Never used by a worker: a worker waits in its loop.
 
-import CSystem
+import CCulvert
 
 /// A value under a mutex, and a condition to wait for it to change.
 @safe final class Monitor<Value>: @unchecked Sendable {

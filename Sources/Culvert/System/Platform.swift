@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one place that asks which platform this is. Calls that differ are hidden in CSystem; here are the facts
+// The one place that asks which platform this is. Calls that differ are hidden in CCulvert; here are the facts
 // that Swift code has to decide by.
 
-import CSystem
+import CCulvert
 
 enum Platform {
   /// Processors that this machine has on line.

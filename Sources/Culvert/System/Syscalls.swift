@@ -6,7 +6,7 @@
 //   goes on in the kernel, a second call would fail with EALREADY).
 // - Every descriptor made here is non-blocking and close-on-exec from its first moment.
 
-import CSystem
+import CCulvert
 
 /// What a system call answered: a value, or an error number.
 struct SysResult {
@@ -70,11 +70,11 @@ enum Syscalls {
   // MARK: any descriptor
 
   static func close(_ fd: Int32) {
-    _ = once(.close) { Int(CSystem.close(fd)) }
+    _ = once(.close) { Int(CCulvert.close(fd)) }
   }
 
   static func read(_ fd: Int32, into buffer: UnsafeMutableRawBufferPointer) -> SysResult {
-    retryingInterrupts(.read) { unsafe CSystem.read(fd, buffer.baseAddress, room(.read, buffer.count)) }
+    retryingInterrupts(.read) { unsafe CCulvert.read(fd, buffer.baseAddress, room(.read, buffer.count)) }
   }
 
   static func setNonblocking(_ fd: Int32, _ on: Bool) -> SysResult {
@@ -106,16 +106,16 @@ enum Syscalls {
   }
 
   static func bind(_ fd: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> SysResult {
-    retryingInterrupts(.bind) { unsafe Int(CSystem.bind(fd, address, length)) }
+    retryingInterrupts(.bind) { unsafe Int(CCulvert.bind(fd, address, length)) }
   }
 
   static func listen(_ fd: Int32, backlog: Int32) -> SysResult {
-    retryingInterrupts(.listen) { Int(CSystem.listen(fd, backlog)) }
+    retryingInterrupts(.listen) { Int(CCulvert.listen(fd, backlog)) }
   }
 
   /// Not tried again on EINTR: the attempt goes on, and writability tells its end.
   static func connect(_ fd: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> SysResult {
-    once(.connect) { unsafe Int(CSystem.connect(fd, address, length)) }
+    once(.connect) { unsafe Int(CCulvert.connect(fd, address, length)) }
   }
 
   static func accept(
@@ -130,7 +130,7 @@ enum Syscalls {
 
   static func send(_ fd: Int32, _ buffer: UnsafeRawBufferPointer) -> SysResult {
     retryingInterrupts(.send) {
-      unsafe CSystem.send(fd, buffer.baseAddress, room(.send, buffer.count), culvert_send_flags())
+      unsafe CCulvert.send(fd, buffer.baseAddress, room(.send, buffer.count), culvert_send_flags())
     }
   }
 
@@ -139,7 +139,7 @@ enum Syscalls {
   }
 
   static func shutdown(_ fd: Int32, _ how: Int32) -> SysResult {
-    retryingInterrupts(.shutdown) { Int(CSystem.shutdown(fd, how)) }
+    retryingInterrupts(.shutdown) { Int(CCulvert.shutdown(fd, how)) }
   }
 
   static func localName(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Starting a thread, and how it is to be scheduled. Knows nothing of loops or tasks.
 
-import CSystem
+import CCulvert
 
 /// How the threads of a runtime are made.
 ///

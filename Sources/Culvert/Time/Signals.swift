@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signals as an async sequence.
 
-import CSystem
+import CCulvert
 
 /// A signal of the operating system.
 public struct Signal: RawRepresentable, Sendable, Hashable, CustomStringConvertible {

@@ -12,7 +12,7 @@
 // - uv_loop_close answers UV_EBUSY as long as a handle is open.
 
 import CLibuv
-import CSystem
+import CCulvert
 
 /// A libuv loop. Loop thread only, but for `init`.
 @safe final class UvLoop: @unchecked Sendable {

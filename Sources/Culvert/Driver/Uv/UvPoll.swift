@@ -15,7 +15,7 @@
 // - UV_DISCONNECT is EPOLLRDHUP: the peer shut its sending side, or more. It stays up for good.
 
 import CLibuv
-import CSystem
+import CCulvert
 
 /// What a poll handle reports to. The handle keeps it alive until `pollClosed`.
 class UvPollTarget {

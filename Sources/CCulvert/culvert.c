@@ -2,7 +2,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
-#include "csystem.h"
+#include "culvert.h"
 
 #include <sched.h>
 #include <stdlib.h>
