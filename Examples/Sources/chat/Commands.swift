@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line: host a chat and take part in it, only host it, or only take part.
+// Run it with `swift run chat`, and then `nc 127.0.0.1 7777` from other terminals.
+
+import ArgumentParser
+import Culvert
+
+@main
+struct Chat: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "chat",
+    abstract: "A chat for terminals, on Culvert.",
+    discussion: """
+      Without a subcommand it hosts a chat on 127.0.0.1:7777 and joins it from this terminal; \
+      'chat help host' tells more. What goes over the wire is lines of UTF-8, so 'nc 127.0.0.1 7777' is a \
+      client, too: the first line is your name.
+      """,
+    subcommands: [Host.self, Serve.self, Join.self],
+    defaultSubcommand: Host.self)
+}
+
+/// Where to serve, and how many.
+struct ServerOptions: ParsableArguments {
+  @Option(help: "The numeric address to listen on.")
+  var host = "127.0.0.1"
+
+  @Option(help: "The port to listen on; 0 picks a free one.")
+  var port: UInt16 = 7777
+
+  @Option(help: "How many threads serve the clients.")
+  var workers = 1
+
+  @Option(help: "How many clients may be connected at a time.")
+  var maxClients = 256
+
+  func validate() throws {
+    if workers < 1 { throw ValidationError("--workers must be at least 1.") }
+    if maxClients < 1 { throw ValidationError("--max-clients must be at least 1.") }
+  }
+}
+
+struct Host: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Host a chat and join it from here (default).",
+    discussion: """
+      /quit, Ctrl-C and SIGTERM end the server, and so does Ctrl-D on a terminal. When standard input is a \
+      file, a pipe or /dev/null, its end ends only your own part: the server goes on until Ctrl-C or SIGTERM.
+      """)
+
+  @OptionGroup var server: ServerOptions
+
+  @Option(help: "Your name; without it the first line that you type is your name.")
+  var name: String?
+
+  func run() throws {
+    let name = name
+    try serve(server) { server in try await Guest.stay(in: server, as: name) }
+  }
+}
+
+struct Serve: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Host a chat, without joining it.",
+    discussion: "Ctrl-C and SIGTERM end it: everybody is told. Standard input is not read.")
+
+  @OptionGroup var server: ServerOptions
+
+  func run() throws {
+    try serve(server)
+  }
+}
+
+struct Join: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Join a chat.",
+    discussion: """
+      Standard input may be a terminal, a pipe or a file. Its end (Ctrl-D on a terminal) means that you \
+      leave: what you typed is sent, what the server still has for you is shown, and then it closes the \
+      connection.
+      """)
+
+  @Argument(help: ArgumentHelp("The server.", valueName: "host:port"))
+  var server: String
+
+  @Option(help: "Your name; without it the first line that you type is your name.")
+  var name: String?
+
+  func run() throws {
+    let (server, name) = (server, name)
+    try Runtime.blockOn { _ in
+      _ = try await ChatClient.run(at: SocketAddress(server), as: name, typing: StandardInput.open())
+    }
+  }
+}
