@@ -22,7 +22,8 @@ let package = Package(
   traits: [
     .trait(
       name: "FaultInjection",
-      description: "System calls can be made to fail, for this project's own tests. Never in a release build.")
+      description: "System calls can be made to fail, for this project's own tests. Never in a release build."
+    )
   ],
   targets: [
     .systemLibrary(

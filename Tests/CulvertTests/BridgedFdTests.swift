@@ -62,7 +62,8 @@ import Testing
     }
   }
 
-  @Test func `a regular file is refused at the first wait with a clear error, again and again`() async throws {
+  @Test func `a regular file is refused at the first wait with a clear error, again and again`() async throws
+  {
     try await onOneWorker { worker in
       let fd = unsafe culvert_open_read(#filePath, false)
       let bridge = try BridgedFd(adopting: fd)
@@ -94,7 +95,9 @@ import Testing
       defer { close(theirs) }
       let bridge = try BridgedFd(adopting: mine)
       let codes = await withTaskGroup(of: IoError.Code?.self) { group in
-        for _ in 0..<waiters { group.addTask { await failure { try await bridge.asyncCall(.readable, readByte) } } }
+        for _ in 0..<waiters {
+          group.addTask { await failure { try await bridge.asyncCall(.readable, readByte) } }
+        }
         await turn(worker)
         await bridge.closed()
         return await group.reduce(into: []) { $0.append($1) }
@@ -161,13 +164,17 @@ import Testing
     }
   }
 
-  @Test func `over its limit of registrations a worker says so, and has room again when one is closed`() async throws {
+  @Test func `over its limit of registrations a worker says so, and has room again when one is closed`()
+    async throws
+  {
     var limits = Limits()
     limits.registrations = 2
     try await onOneWorker(limits: limits) { worker in
       let pairs = try (0..<3).map { _ in try socketPair() }
       let bridges = try pairs.map { try BridgedFd(adopting: $0.0) }
-      let waits = bridges[..<2].map { bridge in Task { await failure { try await bridge.asyncCall(.readable, readByte) } } }
+      let waits = bridges[..<2].map { bridge in
+        Task { await failure { try await bridge.asyncCall(.readable, readByte) } }
+      }
       // Both must have bound to this worker, not to the shared one.
       for bridge in bridges[..<2] { try worker.driver.handle.addIoSource(bridge.registration.info) }
       #expect(await failure { try await bridges[2].asyncCall(.readable, readByte) } == .limitReached)

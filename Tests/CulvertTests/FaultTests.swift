@@ -43,10 +43,14 @@
 
     @Test(arguments: [
       (SystemCall.socket, EMFILE, IoError.Code.tooManyDescriptors), (.socket, ENFILE, .tooManyDescriptors),
-      (.socket, ENOBUFS, .outOfMemory), (.bind, EADDRINUSE, .addressInUse), (.bind, EACCES, .permissionDenied),
-      (.listen, EADDRINUSE, .addressInUse), (.setsockopt, ENOBUFS, .outOfMemory), (.getsockname, ENOBUFS, .outOfMemory),
+      (.socket, ENOBUFS, .outOfMemory), (.bind, EADDRINUSE, .addressInUse),
+      (.bind, EACCES, .permissionDenied),
+      (.listen, EADDRINUSE, .addressInUse), (.setsockopt, ENOBUFS, .outOfMemory),
+      (.getsockname, ENOBUFS, .outOfMemory),
     ])
-    func `a listener that can't be made says why`(call: SystemCall, errno: Int32, code: IoError.Code) async throws {
+    func `a listener that can't be made says why`(call: SystemCall, errno: Int32, code: IoError.Code)
+      async throws
+    {
       let script = try await under(.fail(errno), to: [call], times: 1) { _ in
         do throws(IoError) {
           _ = try await TcpListener.bind("127.0.0.1:0")
@@ -61,11 +65,15 @@
     }
 
     @Test(arguments: [
-      (SystemCall.socket, EMFILE, IoError.Code.tooManyDescriptors), (.connect, ECONNREFUSED, .connectionRefused),
+      (SystemCall.socket, EMFILE, IoError.Code.tooManyDescriptors),
+      (.connect, ECONNREFUSED, .connectionRefused),
       (.connect, ENETUNREACH, .unreachable), (.connect, EADDRNOTAVAIL, .addressNotAvailable),
-      (.connect, ETIMEDOUT, .timedOut), (.connect, ENETDOWN, .networkDown), (.setsockopt, ENOBUFS, .outOfMemory),
+      (.connect, ETIMEDOUT, .timedOut), (.connect, ENETDOWN, .networkDown),
+      (.setsockopt, ENOBUFS, .outOfMemory),
     ])
-    func `a connection that can't be made says why`(call: SystemCall, errno: Int32, code: IoError.Code) async throws {
+    func `a connection that can't be made says why`(call: SystemCall, errno: Int32, code: IoError.Code)
+      async throws
+    {
       _ = try await under(.fail(errno), to: [], times: 0) { _ in
         let listener = try await TcpListener.bind("127.0.0.1:0")
         let address = try listener.localAddress
@@ -125,7 +133,9 @@
     }
 
     @Test(arguments: [EMFILE, ENFILE, ENOBUFS, ENOMEM])
-    func `for want of descriptors or memory accept pauses, says so once, and goes on`(errno: Int32) async throws {
+    func `for want of descriptors or memory accept pauses, says so once, and goes on`(errno: Int32)
+      async throws
+    {
       let reports = SharedCount()
       let script = try await under(.fail(errno), to: [.accept], times: 6) { worker in
         let listener = try await TcpListener.bind("127.0.0.1:0", onPressure: { _ in reports.add() })
@@ -162,7 +172,8 @@
     }
 
     @Test(arguments: [ENETDOWN, ECONNRESET, ENOMEM])
-    func `an error that stays is returned by the first try, and no loop runs on it`(errno: Int32) async throws {
+    func `an error that stays is returned by the first try, and no loop runs on it`(errno: Int32) async throws
+    {
       _ = try await under(.fail(EINTR), to: [], times: 0) { worker in
         let (client, server) = try await connected()
         try await client.write("x")
@@ -215,7 +226,9 @@
     }
 
     @Test(arguments: [SystemCall.uvLoopInit, .uvAsyncInit])
-    func `a runtime whose loop can't be made says why, and leaves nothing behind`(call: SystemCall) async throws {
+    func `a runtime whose loop can't be made says why, and leaves nothing behind`(call: SystemCall)
+      async throws
+    {
       for left in 0..<3 {
         let script = FaultScript()
         script.add(.fail(EMFILE), to: [call], times: 1, after: left)

@@ -25,7 +25,8 @@ import Testing
 
   static func sources() throws -> [Source] {
     let base = root.appendingPathComponent("Sources/Culvert")
-    let files = FileManager.default.enumerator(at: base, includingPropertiesForKeys: nil)?.allObjects as? [URL] ?? []
+    let files =
+      FileManager.default.enumerator(at: base, includingPropertiesForKeys: nil)?.allObjects as? [URL] ?? []
     return try files.filter { $0.pathExtension == "swift" }.map { file in
       let path = String(file.standardizedFileURL.path.dropFirst(base.standardizedFileURL.path.count + 1))
       let floor = path.split(separator: "/").dropLast().joined(separator: "/")
@@ -48,7 +49,9 @@ import Testing
     source.code.split(separator: "\n").compactMap { line in
       // At the outermost level only: nested types are named through their owner.
       let match = line.firstMatch(
-        of: #/^(?:@\w+ )*(?:public |package |final |fileprivate |private )*(?:class|struct|enum|protocol|actor) (\w+)/#)
+        of:
+          #/^(?:@\w+ )*(?:public |package |final |fileprivate |private )*(?:class|struct|enum|protocol|actor) (\w+)/#
+      )
       return match.map { String($0.output.1) }
     }
   }
@@ -80,7 +83,10 @@ import Testing
     ("libuv", #"import CLibuv|\buv_\w+\("#, ["Driver/Uv/"]),
     ("unmanaged references", #"\bUnmanaged\b"#, ["Driver/Uv/", "System/Thread.swift"]),
     ("continuations", #"with(Unsafe|Checked)(Throwing)?Continuation"#, ["Driver/Suspension.swift"]),
-    ("cancellation handlers", #"withTaskCancellationHandler"#, ["Driver/Parking.swift", "Driver/TaskOwner.swift"]),
+    (
+      "cancellation handlers", #"withTaskCancellationHandler"#,
+      ["Driver/Parking.swift", "Driver/TaskOwner.swift"]
+    ),
     ("errno", #"culvert_errno"#, ["System/Syscalls.swift"]),
     ("conditional compilation by platform", #"#if (os|canImport)\("#, ["System/Platform.swift"]),
     ("stopping the process", #"\b(fatalError|preconditionFailure|try!)"#, []),
@@ -95,7 +101,9 @@ import Testing
         #expect(allowed.contains { source.path.hasPrefix($0) }, "\(what) in \(source.path)")
       }
       for address in allowed {
-        #expect(sources.contains { $0.path.hasPrefix(address) && $0.code.contains(regex) }, "\(what) left \(address)")
+        #expect(
+          sources.contains { $0.path.hasPrefix(address) && $0.code.contains(regex) },
+          "\(what) left \(address)")
       }
     }
   }

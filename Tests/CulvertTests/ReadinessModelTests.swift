@@ -157,7 +157,9 @@ private struct Model: Hashable {
   ]
 
   @Test(arguments: scenarios)
-  func `no interleaving loses a waiter, wakes one twice, or leaves armed what nobody waits for`(_ scenario: Scenario) {
+  func `no interleaving loses a waiter, wakes one twice, or leaves armed what nobody waits for`(
+    _ scenario: Scenario
+  ) {
     let (tasks, depth) = (scenario.tasks, scenario.depth)
     var frontier = [Model(tasks: tasks.map { Model.Actor(interest: $0) })]
     var seen = Set(frontier)

@@ -5,10 +5,19 @@ import Testing
 
 @testable import Culvert
 
+private final class WorkerHolder: Sendable {
+  private let state = Locked<Worker?>(nil)
+  func withLock<R>(_ body: (inout Worker?) -> R) -> R { state.withLock(body) }
+}
+
 private struct Stop: Error, Equatable {}
 
 @Suite(.timeLimit(.minutes(2))) struct RuntimeTests {
-  @Test func `withRuntime starts its body on a worker, and gives back what it returns or throws`() async throws {
+  private let holder = WorkerHolder()
+
+  @Test func `withRuntime starts its body on a worker, and gives back what it returns or throws`()
+    async throws
+  {
     let index = try await withRuntime(workers: 2) { runtime in
       #expect(Runtime.current === runtime)
       return Worker.current?.index
@@ -29,6 +38,27 @@ private struct Stop: Error, Equatable {}
     _ = await began.wait(for: ())
     task.cancel()
     #expect(try await task.value == .cancelled)
+  }
+
+  @Test func `a cancelled withRuntime has ended its workers when it returns`() async throws {
+    for _ in 0..<50 {
+      let began = Latch()
+      let task = Task {
+        try await withRuntime(workers: 2) { runtime in
+          runtime.spawn(on: runtime.workers[1]) {
+            _ = await failure { try await sleep(for: .seconds(1000)) }
+            for _ in 0..<200 { await Task.yield() }
+          }
+          holder.withLock { $0 = runtime.workers[1] }
+          began.open()
+          try await sleep(for: .seconds(1000))
+        }
+      }
+      _ = await began.wait(for: ())
+      task.cancel()
+      _ = await task.result
+      #expect(holder.withLock { $0?.isClosed } == true)
+    }
   }
 
   @Test func `no workers is refused`() async {
@@ -65,7 +95,9 @@ private struct Stop: Error, Equatable {}
     #expect(value == 7)
   }
 
-  @MainActor @Test func `blockOn on the main thread keeps the main actor waiting until it returns`() async throws {
+  @MainActor @Test func `blockOn on the main thread keeps the main actor waiting until it returns`()
+    async throws
+  {
     let ran = SharedCount()
     let task = try Runtime.blockOn { runtime in
       let task = Task { @MainActor in _ = ran.add() }

@@ -65,7 +65,9 @@ final class SharedCount: Sendable {
   var value: Int { state.withLock { $0 } }
   @discardableResult
   func add(_ amount: Int = 1) -> Int {
-    state.withLock { $0 += amount; return $0 }
+    state.withLock {
+      $0 += amount; return $0
+    }
   }
 }
 

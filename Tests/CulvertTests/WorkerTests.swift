@@ -58,7 +58,9 @@ private actor Tally {
     }
   }
 
-  @Test func `an actor counts to a million from many tasks, exactly, across the end of its runtime`() async throws {
+  @Test func `an actor counts to a million from many tasks, exactly, across the end of its runtime`()
+    async throws
+  {
     let runtime = try Runtime(Runtime.Configuration(workers: 2))
     let tally = Tally(on: runtime.workers[1])
     let started = SharedCount()

@@ -39,10 +39,18 @@ struct AsyncRegistration: ~Copyable, Sendable {
 
   func close() { Self.close(info) }
 
-  /// Closes, and waits until the loop has let go of the descriptor; cancellation ends only the waiting.
+  /// Closes, and waits until the number is no longer ours: the loop has let go, and so has every call in flight.
+  /// Cancellation ends only the waiting.
   func closed() async {
     close()
-    if let latch = info.latchUntilLetGo() { _ = await latch.wait(for: ()) }
+    let descriptor = info.descriptor
+    while !descriptor.isGone {
+      let latch = Latch()
+      FdTable.onClose(of: descriptor.number) { latch.open() }
+      // Asked after the action is in place, or the close might come in between.
+      if descriptor.isGone { return }
+      if await latch.wait(for: ()) == .cancelled { return }
+    }
   }
 
   private static func close(_ info: RegistrationInfo) {
@@ -66,6 +74,8 @@ extension IoError {
   /// The loop refused to watch: EPERM is its word for "not a thing that can be waited for".
   fileprivate init(watchErrno errno: Int32, during operation: String) {
     let error = IoError(errno: errno, during: operation)
-    self = error.code == .permissionDenied ? IoError(.unsupported, during: operation + ": wait for readiness") : error
+    self =
+      error.code == .permissionDenied
+      ? IoError(.unsupported, during: operation + ": wait for readiness") : error
   }
 }

@@ -88,13 +88,15 @@ public final class BridgedFd: Sendable {
   /// Idempotent, and returns at once. `close(2)`.
   public func close() { registration.close() }
 
-  /// Closes, and waits until the loop has let go of the number, so that its port or name is free again.
+  /// Closes, and waits until the number is closed, so that its port or name is free again.
   /// Cancellation ends only the waiting.
   public func closed() async { await registration.closed() }
 }
 
 extension BridgedFd {
-  func ready(for interest: IoEventInterest, of what: @autoclosure () -> String) async throws(IoError) -> IoEventInterest {
+  func ready(for interest: IoEventInterest, of what: @autoclosure () -> String) async throws(IoError)
+    -> IoEventInterest
+  {
     if interest.contains(.peerFinished), !Platform.canWaitForPeerFinished {
       throw IoError(.unsupported, during: "wait until \(what()) is \(interest)")
     }

@@ -85,7 +85,7 @@ final class IoDriver: @unchecked Sendable {
     var handles: [UvSignal] = []
     do throws(IoError) {
       for number in watch.numbers {
-        handles.append(try UvSignal(loop, number: number) { [unowned watch] in watch.raise(number) })
+        handles.append(try UvSignal(loop, number: number) { watch.raise(number) })
       }
     } catch {
       for handle in handles { handle.close() }

@@ -98,6 +98,14 @@ extension ParkingPlace {
     return await waitWithOwnHandler(for: request, task)
   }
 
+  /// As `wait`, whether the task is cancelled or not: for an end that must not be left half-way.
+  func waitThoughCancelled(for request: Request) async -> WakeReason {
+    await Suspension.suspend { suspension in
+      let waiter = Waiter(task: .current, suspension: suspension, hasOwnHandler: false)
+      finish(waiter, park(waiter, for: request))
+    }
+  }
+
   private func waitWithOwnHandler(for request: Request, _ task: TaskIdentity) async -> WakeReason {
     await withTaskCancellationHandler {
       await Suspension.suspend { suspension in

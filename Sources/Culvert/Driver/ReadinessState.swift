@@ -54,7 +54,8 @@ struct ReadinessState<Waiter> {
   }
 
   /// Somebody wants to wait for any of `interest`. `key` is what `cancel` finds the waiter by.
-  mutating func request(_ interest: IoEventInterest, key: UInt, waiter: @autoclosure () -> Waiter) -> Request {
+  mutating func request(_ interest: IoEventInterest, key: UInt, waiter: @autoclosure () -> Waiter) -> Request
+  {
     if let ending { return .ended(ending) }
     let now = ready.intersection(interest)
     if !now.isEmpty { return .ready(now) }

@@ -21,9 +21,6 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     var home: IoDriverHandle?
     /// An update for this record is in its driver's mailbox. Cleared in the critical section that reads `wanted`.
     var isQueued = false
-    /// There is a poll handle: from uv_poll_init to its close callback.
-    var isHeld = false
-    var whenLetGo: Latch?
   }
 
   init(_ descriptor: Descriptor) {
@@ -78,16 +75,6 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     }
   }
 
-  /// What opens when the loop has let go; `nil` when it does not hold this source.
-  func latchUntilLetGo() -> Latch? {
-    state.withLock { state in
-      guard state.isHeld else { return nil }
-      let latch = state.whenLetGo ?? Latch()
-      state.whenLetGo = latch
-      return latch
-    }
-  }
-
   // MARK: the driver's side; worker thread only
 
   /// Arms what is wanted now, no matter what was wanted when somebody asked for it.
@@ -103,7 +90,6 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
       do throws(IoError) {
         poll = try driver.watch(self)
         self.driver = driver
-        state.withLock { $0.isHeld = true }
       } catch {
         descriptor.release()
         let woken = state.withLock { $0.readiness.dismiss() }
@@ -136,12 +122,6 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     self.driver = nil
     descriptor.release()
     driver.handle.didRelease()
-    let latch = state.withLock { state in
-      state.isHeld = false
-      defer { state.whenLetGo = nil }
-      return state.whenLetGo
-    }
-    latch?.open()
   }
 
   /// An event: marks the directions ready, then wakes those who wait for them.

@@ -21,7 +21,7 @@ struct AcceptPause {
     let (timers, task) = (try IoDriverHandle.current.timers, TaskIdentity.current)
     let deadline = MonotonicTime.after(pause)
     // If that happens before this task waits, nothing is lost but the pause.
-    FdTable.onNextClose(key: task.address) { timers.wakeEarly(task, waitingFor: deadline) }
+    FdTable.onAnyClose(key: task.address) { timers.wakeEarly(task, waitingFor: deadline) }
     switch await timers.wait(for: deadline) {
     case .cancelled: throw IoError(.cancelled, during: operation())
     case .shutDown: throw IoError(.shutDown, during: operation())

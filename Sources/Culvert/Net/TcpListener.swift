@@ -64,7 +64,8 @@ public final class TcpListener: Sendable {
     var pause = AcceptPause()
     while true {
       do throws(IoError) {
-        let (fd, peer) = try await bridge.call(.readable, during: "accept from \(name)") { (fd) throws(IoError) in
+        let (fd, peer) = try await bridge.call(.readable, during: "accept from \(name)") {
+          (fd) throws(IoError) in
           try self.acceptNow(fd)
         }
         return try TcpStream(owning: fd, peer: peer)
@@ -83,7 +84,8 @@ public final class TcpListener: Sendable {
       } catch {
         // The fault of one connection, not of the listener: accept(2) says to try again.
         switch error.errno {
-        case ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH: continue
+        case ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH:
+          continue
         default: throw error
         }
       }
@@ -110,7 +112,7 @@ public final class TcpListener: Sendable {
   /// Closes: who waits in `accept` gets `.closed`. Idempotent, and returns at once. `close(2)`.
   public func close() { bridge.close() }
 
-  /// Closes, and waits until the loop has let go of the socket, so that its port is free.
+  /// Closes, and waits until the socket is gone, so that its port is free.
   /// Cancellation ends only the waiting.
   public func closed() async { await bridge.closed() }
 }
@@ -149,7 +151,8 @@ public struct TcpConnections: AsyncSequence, Sendable {
     fileprivate let listener: TcpListener
 
     /// The next connection, or `nil` when the listener is closed; throws what else `accept` throws.
-    public func next(isolation actor: isolated (any Actor)? = #isolation) async throws(IoError) -> TcpStream? {
+    public func next(isolation actor: isolated (any Actor)? = #isolation) async throws(IoError) -> TcpStream?
+    {
       do throws(IoError) {
         return try await listener.accept()
       } catch {

@@ -28,7 +28,9 @@ extension TcpStream {
   public func write(_ bytes: [UInt8]) async throws(IoError) { try await write(unsafe bytes.span.bytes) }
 
   /// Writes all of `bytes`. Otherwise as `write(_:)` for a `RawSpan`.
-  public func write(_ bytes: ArraySlice<UInt8>) async throws(IoError) { try await write(unsafe bytes.span.bytes) }
+  public func write(_ bytes: ArraySlice<UInt8>) async throws(IoError) {
+    try await write(unsafe bytes.span.bytes)
+  }
 
   /// Writes `text` in UTF-8; allocates a copy of it. Otherwise as `write(_:)` for a `RawSpan`.
   public func write(_ text: String) async throws(IoError) { try await write(Array(text.utf8)) }
@@ -111,10 +113,12 @@ private struct PiecesToSend {
   private var next = 0
   private var offset = 0
 
+  /// Looked at in one go: each is a level of nesting, an empty one too.
   private static let most = 64
 
   init(_ pieces: [[UInt8]]) {
     self.pieces = pieces
+    advance(by: 0)
   }
 
   mutating func sendSome(to fd: Int32, during operation: @autoclosure () -> String) throws(IoError) -> Int? {
@@ -137,7 +141,7 @@ private struct PiecesToSend {
   private func withVectors(
     from index: Int, _ vectors: inout [iovec], _ body: (inout [iovec]) -> SysResult
   ) -> SysResult {
-    if unsafe index == pieces.count || vectors.count == Self.most { return unsafe body(&vectors) }
+    if index == min(pieces.count, next + Self.most) { return unsafe body(&vectors) }
     return unsafe pieces[index].withUnsafeBytes { bytes in
       let skipped = index == next ? offset : 0
       if bytes.count > skipped {
@@ -148,6 +152,7 @@ private struct PiecesToSend {
     }
   }
 
+  /// On return the next piece, if there is one, is not empty.
   private mutating func advance(by count: Int) {
     offset += count
     while next < pieces.count, offset >= pieces[next].count {

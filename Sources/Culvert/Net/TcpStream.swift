@@ -83,7 +83,7 @@ public final class TcpStream: Sendable {
     writeTurn.close()
   }
 
-  /// Closes, and waits until the loop has let go of the socket. Cancellation ends only the waiting.
+  /// Closes, and waits until the socket is gone. Cancellation ends only the waiting.
   public func closed() async {
     close()
     await bridge.closed()

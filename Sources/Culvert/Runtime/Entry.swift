@@ -25,7 +25,7 @@ public func withRuntime<R: Sendable>(
       return .failure(error)
     }
   }
-  await runtime.shutDown()
+  await runtime.shutDownThoughCancelled(runtime.workers)
   return try result.get()
 }
 
@@ -62,7 +62,7 @@ extension Runtime {
       } catch {
         result = .failure(error)
       }
-      await runtime.shutDown(Array(runtime.workers.dropFirst()))
+      await runtime.shutDownThoughCancelled(Array(runtime.workers.dropFirst()))
       outcome.update { $0 = result }
       here.stop()
     }

@@ -98,12 +98,14 @@ public final class Runtime: Sendable {
   /// Returns when all workers have ended. Idempotent; may be called from any task, one on a worker of this runtime
   /// too. Cancellation ends only the waiting.
   public func shutDown() async {
-    await shutDown(workers)
+    for worker in workers { worker.stop() }
+    for worker in workers { _ = await worker.ended.wait(for: ()) }
   }
 
-  func shutDown(_ some: [Worker]) async {
+  /// As `shutDown`, for some of the workers, whether the task is cancelled or not.
+  func shutDownThoughCancelled(_ some: [Worker]) async {
     for worker in some { worker.stop() }
-    for worker in some { _ = await worker.ended.wait(for: ()) }
+    for worker in some { _ = await worker.ended.waitThoughCancelled(for: ()) }
   }
 }
 

@@ -86,8 +86,10 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   /// Turns the calling thread into this worker until `stop`.
   func run() {
     driver.enter()
-    while !stopRequested.load(ordering: .acquiring) {
+    while true {
       takeArrivals()
+      // Asked after that: a stop that finds the bell rung does not ring it, and must be seen before the loop waits.
+      if stopRequested.load(ordering: .acquiring) { break }
       runReadyJobs(andUpTo: limits.jobsPerTurn)
       driver.processIo(wait: ready.isEmpty)
     }

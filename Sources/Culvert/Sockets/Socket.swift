@@ -25,7 +25,9 @@ enum Socket {
   /// Begins to connect; false when that goes on in the kernel, and writability tells its end.
   ///
   /// EINTR too means that it goes on. EAGAIN does not: a Unix listener's backlog is full.
-  static func connect(_ fd: Int32, to address: SocketAddress, during operation: String) throws(IoError) -> Bool {
+  static func connect(_ fd: Int32, to address: SocketAddress, during operation: String) throws(IoError)
+    -> Bool
+  {
     let result = try unsafe address.withSockaddr { (raw, length) throws(IoError) in
       unsafe Syscalls.connect(fd, raw, length)
     }
@@ -73,7 +75,9 @@ enum Socket {
     if result.errno != ENOTCONN { _ = try result.value(during: operation()) }
   }
 
-  static func localAddress(_ fd: Int32, during operation: @autoclosure () -> String) throws(IoError) -> SocketAddress {
+  static func localAddress(_ fd: Int32, during operation: @autoclosure () -> String) throws(IoError)
+    -> SocketAddress
+  {
     let (result, address) = unsafe name { unsafe Syscalls.localName(fd, $0, $1) }
     _ = try result.value(during: operation())
     return address ?? .unnamed

@@ -51,7 +51,7 @@
         isSkipping = false
         continue
       }
-      return try text(line)
+      return try text(line, isEnded: true)
     }
     if isSkipping {
       (start, scanned, end) = (0, 0, 0)
@@ -65,7 +65,7 @@
 
   private func takeLast() throws(IoError) -> String? {
     defer { (start, scanned, end) = (0, 0, 0) }
-    return start == end ? nil : try text(start..<end)
+    return start == end ? nil : try text(start..<end, isEnded: false)
   }
 
   private var endsInReturn: Bool { unsafe end > start && storage[end - 1] == UInt8(ascii: "\r") }
@@ -78,9 +78,12 @@
     return nil
   }
 
-  private func text(_ range: Range<Int>) throws(IoError) -> String {
+  /// The text of a line. A return belongs to the end of the line only if a newline follows.
+  private func text(_ range: Range<Int>, isEnded: Bool) throws(IoError) -> String {
     var bytes = unsafe UnsafeRawBufferPointer(rebasing: storage[range])
-    if unsafe bytes.last == UInt8(ascii: "\r") { unsafe bytes = UnsafeRawBufferPointer(rebasing: bytes.dropLast()) }
+    if isEnded, unsafe bytes.last == UInt8(ascii: "\r") {
+      unsafe bytes = UnsafeRawBufferPointer(rebasing: bytes.dropLast())
+    }
     if bytes.count > maximumLength { throw tooLong }
     guard let text = unsafe String(validating: bytes, as: UTF8.self) else {
       throw IoError(.malformed, during: "read a line as UTF-8")
@@ -88,7 +91,9 @@
     return text
   }
 
-  private var tooLong: IoError { IoError(.limitReached, during: "read a line of up to \(maximumLength) bytes") }
+  private var tooLong: IoError {
+    IoError(.limitReached, during: "read a line of up to \(maximumLength) bytes")
+  }
 
   /// Reads more behind what is there, after moving that to the front.
   private func fill() async throws(IoError) {

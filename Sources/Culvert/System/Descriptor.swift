@@ -14,6 +14,8 @@ final class Descriptor: Sendable {
   /// Bit 0: closed. Bit 1: this number is claimed in the table. The rest: uses in flight.
   private let word = Atomic<UInt32>(0)
 
+  private let gone = Atomic<Bool>(false)
+
   private static let closedBit: UInt32 = 1
   private static let claimedBit: UInt32 = 2
   private static let oneUse: UInt32 = 4
@@ -28,6 +30,9 @@ final class Descriptor: Sendable {
     let word = word.load(ordering: .acquiring)
     if word & Self.closedBit == 0 { letGo(word) }
   }
+
+  /// Whether the number is no longer ours: closed, and the last use has ended.
+  var isGone: Bool { gone.load(ordering: .sequentiallyConsistent) }
 
   var isClosed: Bool { word.load(ordering: .acquiring) & Self.closedBit != 0 }
 
@@ -78,21 +83,25 @@ final class Descriptor: Sendable {
     // The claim goes first: once the number is closed, another thread may get it and claim it.
     if word & Self.claimedBit != 0 { FdTable.release(number) }
     Syscalls.close(number)
-    FdTable.oneWasClosed()
+    gone.store(true, ordering: .sequentiallyConsistent)
+    FdTable.wasClosed(number)
   }
 }
 
-/// Which descriptor numbers of this process have a registration, and who waits for a number to come back.
+/// Which descriptor numbers of this process have a registration, and who waits for a number to be closed.
 ///
 /// libuv does not detect that two poll handles watch one number, and closing one silences the other.
 enum FdTable {
+  typealias Action = @Sendable () -> Void
+
   private struct State {
     /// Bit n of word n/64 is set while number n is claimed.
     var claimed: [UInt64] = []
-    var onNextClose: [UInt: @Sendable () -> Void] = [:]
+    var onClose: [Int32: [Action]] = [:]
+    var onAnyClose: [UInt: Action] = [:]
   }
   private static let state = Locked(State())
-  /// Whether `onNextClose` holds anything: a close looks here first.
+  /// Whether anybody waits: a close looks here first.
   private static let isAwaited = Atomic<Bool>(false)
 
   static func claim(_ number: Int32) -> Bool {
@@ -110,20 +119,31 @@ enum FdTable {
     state.withLock { $0.claimed[word] &= ~bit }
   }
 
-  /// Calls `action` once, after the next descriptor of this library was closed, on whatever thread that happens; in
-  /// place of an earlier action of the same `key`.
-  static func onNextClose(key: UInt, _ action: @escaping @Sendable () -> Void) {
-    state.withLock { $0.onNextClose[key] = action }
-    isAwaited.store(true, ordering: .sequentiallyConsistent)
+  /// Calls `action` once, after that number was closed by whoever had it, on whatever thread that happens. The caller
+  /// then asks its own descriptor whether it is gone, and here again if not.
+  static func onClose(of number: Int32, _ action: @escaping Action) {
+    state.withLock { state in
+      state.onClose[number, default: []].append(action)
+      isAwaited.store(true, ordering: .sequentiallyConsistent)
+    }
   }
 
-  static func oneWasClosed() {
+  /// Calls `action` once, after any descriptor of this library was closed; in place of an earlier action of that `key`.
+  static func onAnyClose(key: UInt, _ action: @escaping Action) {
+    state.withLock { state in
+      state.onAnyClose[key] = action
+      isAwaited.store(true, ordering: .sequentiallyConsistent)
+    }
+  }
+
+  static func wasClosed(_ number: Int32) {
     guard isAwaited.load(ordering: .sequentiallyConsistent) else { return }
     let actions = state.withLock { state in
-      isAwaited.store(false, ordering: .sequentiallyConsistent)
-      defer { state.onNextClose = [:] }
-      return state.onNextClose
+      let actions = (state.onClose.removeValue(forKey: number) ?? []) + state.onAnyClose.values
+      state.onAnyClose = [:]
+      isAwaited.store(!state.onClose.isEmpty, ordering: .sequentiallyConsistent)
+      return actions
     }
-    for action in actions.values { action() }
+    for action in actions { action() }
   }
 }

@@ -7,7 +7,8 @@ import Synchronization
 
 /// The calls that can be made to fail: this library's system calls, and those of libuv's that can fail.
 package enum SystemCall: String, CaseIterable, Sendable {
-  case accept, bind, close, connect, fcntl, fstat, getpeername, getsockname, getsockopt, listen, open, poll, read
+  case accept, bind, close, connect, fcntl, fstat, getpeername, getsockname, getsockopt, listen, open, poll,
+    read
   case receive, send, setsockopt, shutdown, socket
   case uvAsyncInit, uvLoopInit, uvPollInit, uvSignalInit
 }
@@ -70,7 +71,9 @@ package enum SystemCall: String, CaseIterable, Sendable {
       state.withLock { state in
         for index in state.rules.indices {
           let rule = state.rules[index]
-          guard rule.calls.contains(call), rule.left != 0, rule.fault.isTransfer == isTransfer else { continue }
+          guard rule.calls.contains(call), rule.left != 0, rule.fault.isTransfer == isTransfer else {
+            continue
+          }
           if rule.spared > 0 {
             state.rules[index].spared -= 1
             continue
@@ -104,7 +107,8 @@ package enum SystemCall: String, CaseIterable, Sendable {
   enum Faults {
     /// For every call of the process, when the environment has `CULVERT_CHAOS_SEED`: what a correct program never notices.
     static let everywhere: FaultScript? = {
-      guard let text = unsafe getenv("CULVERT_CHAOS_SEED"), let seed = unsafe UInt64(String(cString: text)) else {
+      guard let text = unsafe getenv("CULVERT_CHAOS_SEED"), let seed = unsafe UInt64(String(cString: text))
+      else {
         return nil
       }
       let script = FaultScript(seed: seed)
@@ -118,7 +122,9 @@ package enum SystemCall: String, CaseIterable, Sendable {
     }()
 
     private static func next(_ call: SystemCall, isTransfer: Bool) -> Fault? {
-      if let script = FaultScript.current, let fault = script.next(call, isTransfer: isTransfer) { return fault }
+      if let script = FaultScript.current, let fault = script.next(call, isTransfer: isTransfer) {
+        return fault
+      }
       return everywhere?.next(call, isTransfer: isTransfer)
     }
 

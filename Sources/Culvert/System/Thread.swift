@@ -72,7 +72,8 @@ extension ThreadConfiguration {
     case nil: break
     case .other: options.policy = SCHED_OTHER
     case .fifo(let priority): try options.set(SCHED_FIFO, priority, orFail: invalid("priority \(priority)"))
-    case .roundRobin(let priority): try options.set(SCHED_RR, priority, orFail: invalid("priority \(priority)"))
+    case .roundRobin(let priority):
+      try options.set(SCHED_RR, priority, orFail: invalid("priority \(priority)"))
     }
     if let affinity {
       if affinity.isEmpty { throw invalid("an empty set of processors") }

@@ -73,7 +73,7 @@ public final class Signals: AsyncSequence, Sendable {
       done.open()
     }
     guard accepted else { throw IoError(.shutDown, during: "listen to signals") }
-    _ = await done.wait(for: ())
+    _ = await done.waitThoughCancelled(for: ())
     if let error = box.error.withLock({ $0 }) { throw error }
   }
 

@@ -70,15 +70,15 @@ import CCulvert
     unsafe uv_walk(
       raw,
       { handle, _ in
-        guard let handle = unsafe handle, unsafe handle.pointee.type != UV_POLL, unsafe uv_is_closing(handle) == 0
+        guard let handle = unsafe handle, unsafe handle.pointee.type != UV_POLL,
+          unsafe uv_is_closing(handle) == 0
         else { return }
         unsafe uvClose(handle)
       }, nil)
     while unsafe uv_loop_close(raw) == UV_EBUSY.rawValue {
       _ = unsafe uv_run(raw, UV_RUN_NOWAIT)
     }
-    for unsafe poll in unsafe sparePolls { unsafe poll.deallocate() }
-    unsafe sparePolls = []
+    while let poll = unsafe sparePolls.popLast() { unsafe poll.deallocate() }
   }
 
   /// Calls `body` with the target of each poll handle that is open.

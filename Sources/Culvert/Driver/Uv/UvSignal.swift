@@ -17,7 +17,8 @@ import CLibuv
       throw IoError(uv: status, during: "watch signal \(number)")
     }
     unsafe raw.pointee.data = Unmanaged.passRetained(UvCallback(callback)).toOpaque()
-    status = unsafe uv_signal_start(raw, { handle, _ in unsafe UvCallback.call(handle?.pointee.data) }, number)
+    status = unsafe uv_signal_start(
+      raw, { handle, _ in unsafe UvCallback.call(handle?.pointee.data) }, number)
     if status != 0 {
       unsafe uvClose(raw)
       throw IoError(uv: status, during: "watch signal \(number)")

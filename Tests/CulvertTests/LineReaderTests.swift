@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lines out of bytes, however the bytes are cut into chunks.
+import Testing
+
+@testable import Culvert
+
+/// A reader that gives scripted chunks, then the end.
+private final class Script: ByteReader {
+  private let chunks: Locked<[ArraySlice<UInt8>]>
+  init(_ chunks: [[UInt8]]) { self.chunks = Locked(chunks.map { $0[...] }) }
+
+  func read(into buffer: inout OutputRawSpan) async throws(IoError) -> Int {
+    let room = buffer.freeCapacity
+    let part = chunks.withLock { chunks in
+      guard let first = chunks.first else { return ArraySlice<UInt8>() }
+      chunks[0] = first.dropFirst(room)
+      if chunks[0].isEmpty { chunks.removeFirst() }
+      return first.prefix(room)
+    }
+    for byte in part { buffer.append(byte) }
+    return part.count
+  }
+}
+
+/// What one call of `next` gave.
+private enum Outcome: Equatable, CustomStringConvertible {
+  case line(String), tooLong, malformed
+
+  var description: String {
+    switch self {
+    case .line(let text): text.debugDescription
+    case .tooLong: "too long"
+    case .malformed: "malformed"
+    }
+  }
+}
+
+/// Everything that a reader of these chunks gives; ends with nil twice.
+private func outcomes(of chunks: [[UInt8]], maximum: Int = 4096) async throws -> [Outcome] {
+  let reader = LineReader(Script(chunks.filter { !$0.isEmpty }), maximumLength: maximum)
+  var all: [Outcome] = []
+  while let next = try await outcome(of: reader) { all.append(next) }
+  #expect(try await reader.next() == nil)
+  return all
+}
+
+private func outcome(of reader: LineReader<Script>) async throws -> Outcome? {
+  do throws(IoError) {
+    return try await reader.next().map { .line($0) }
+  } catch {
+    switch error.code {
+    case .limitReached: return .tooLong
+    case .malformed: return .malformed
+    default: throw error
+    }
+  }
+}
+
+private func lines(_ text: String, maximum: Int = 4096) async throws -> [Outcome] {
+  try await outcomes(of: [Array(text.utf8)], maximum: maximum)
+}
+
+/// The same by the definition: cut at each "\n", take one "\r" off, measure, decode.
+private func definition(_ bytes: [UInt8], maximum: Int) -> [Outcome] {
+  var parts = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+  let last = parts.removeLast()
+  var lines = parts.map { $0.last == UInt8(ascii: "\r") ? $0.dropLast() : $0 }
+  if !last.isEmpty { lines.append(last) }  // nothing ended it, so a "\r" is its own
+  return lines.map { line in
+    if line.count > maximum { return .tooLong }
+    return String(validating: line, as: UTF8.self).map { .line($0) } ?? .malformed
+  }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct LineReaderTests {
+  @Test func `nothing has no lines`() async throws {
+    #expect(try await lines("").isEmpty)
+  }
+
+  @Test func `a newline ends a line, with a return before it or not`() async throws {
+    #expect(try await lines("a\nb\r\nc\n") == [.line("a"), .line("b"), .line("c")])
+  }
+
+  @Test func `empty lines are lines`() async throws {
+    #expect(try await lines("\n\r\n\na\n\n") == [.line(""), .line(""), .line(""), .line("a"), .line("")])
+  }
+
+  @Test func `a last line needs no newline`() async throws {
+    #expect(try await lines("a\nb") == [.line("a"), .line("b")])
+    #expect(try await lines("b") == [.line("b")])
+  }
+
+  @Test func `a return that no newline follows belongs to its line`() async throws {
+    #expect(try await lines("a\rb\n\rc\r\r\n") == [.line("a\rb"), .line("\rc\r")])
+    #expect(try await lines("a\nb\r") == [.line("a"), .line("b\r")])
+    #expect(try await lines("\r") == [.line("\r")])
+  }
+
+  @Test(arguments: ["\n", "\r\n", ""])
+  func `a line of the maximum length is given, one byte more is too long`(end: String) async throws {
+    for maximum in [1, 2, 10, 4096] {
+      let exact = String(repeating: "x", count: maximum)
+      #expect(try await lines(exact + end, maximum: maximum) == [.line(exact)])
+      #expect(try await lines(exact + "y" + end, maximum: maximum) == [.tooLong])
+      #expect(
+        try await lines(exact + "\r" + end, maximum: maximum) == [end == "\n" ? .line(exact) : .tooLong])
+      #expect(try await lines(exact + "\r\r" + end, maximum: maximum) == [.tooLong])
+    }
+  }
+
+  @Test func `after a line that is too long the next one is given, whatever the chunks`() async throws {
+    for length in [6, 7, 8, 9, 100, 10_000] {
+      for size in [1, 2, 3, 5, 6, 7, 8, 64, 20_000] {
+        let text = "ok\n" + String(repeating: "z", count: length) + "\r\nnext\n\nlast"
+        let found = try await outcomes(of: chunks(Array(text.utf8), of: size), maximum: 5)
+        #expect(found == [.line("ok"), .tooLong, .line("next"), .line(""), .line("last")])
+      }
+    }
+  }
+
+  @Test func `the end of the stream within a line that is too long is the end`() async throws {
+    #expect(
+      try await outcomes(of: chunks([UInt8](repeating: 65, count: 500), of: 3), maximum: 5) == [.tooLong])
+  }
+
+  @Test func `characters may be split over chunks`() async throws {
+    let text = "grün\n🌊🌊\r\né\n"
+    for size in 1...4 {
+      let found = try await outcomes(of: chunks(Array(text.utf8), of: size))
+      #expect(found == [.line("grün"), .line("🌊🌊"), .line("é")])
+    }
+  }
+
+  @Test(
+    arguments: [[0xFF], [0xC3], [0xE2, 0x82], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80]]
+      as [[UInt8]])
+  func `a line that is not UTF-8 is malformed, and the next one is given`(bad: [UInt8]) async throws {
+    let bytes = Array("a\n".utf8) + bad + Array("\nb\n".utf8) + bad
+    for size in 1...bytes.count {
+      #expect(
+        try await outcomes(of: chunks(bytes, of: size)) == [.line("a"), .malformed, .line("b"), .malformed])
+    }
+  }
+
+  @Test func `NUL is a character like any other`() async throws {
+    #expect(try await lines("a\0b\n\0\n") == [.line("a\0b"), .line("\0")])
+  }
+
+  @Test func `a maximum below one counts as one`() async throws {
+    #expect(try await lines("a\nbc\n", maximum: 0) == [.line("a"), .tooLong])
+    #expect(try await lines("a\nbc\n", maximum: -5) == [.line("a"), .tooLong])
+  }
+
+  @Test(arguments: 0..<20 as Range<UInt64>)
+  func `every way to cut a text into chunks gives the lines that the definition gives`(seed: UInt64)
+    async throws
+  {
+    var random = SeededRandom(seed)
+    let alphabet: [[UInt8]] = [[10], [10], [13], [13, 10], [97], [98, 99], [0xC3, 0xBC], [0xFF], [0]]
+    for _ in 0..<150 {
+      let bytes = (0..<Int.random(in: 0...40, using: &random)).flatMap { _ in
+        alphabet.randomElement(using: &random)!
+      }
+      let maximum = Int.random(in: 1...9, using: &random)
+      var cut: [[UInt8]] = []
+      var rest = bytes[...]
+      while !rest.isEmpty {
+        let size = Int.random(in: 1...12, using: &random)
+        cut.append(Array(rest.prefix(size)))
+        rest = rest.dropFirst(size)
+      }
+      // The first difference is enough.
+      try #require(
+        try await outcomes(of: cut, maximum: maximum) == definition(bytes, maximum: maximum), "\(cut)")
+    }
+  }
+
+  @Test(arguments: Place.allCases)
+  func `cancelling next() loses nothing`(place: Place) async throws {
+    try await place.run {
+      let pair = try await Connection()
+      let reader = Turns(LineReader(pair.server, maximumLength: 16))
+      var got: [String] = []
+      for number in 0..<200 {
+        let task = Task { try await reader.next() }
+        async let written: Void = pair.client.write("\(number) ")
+        if number % 4 == 0 { await Task.yield() }
+        if number % 3 == 0 { try await pair.client.write("\n") }
+        task.cancel()
+        if case .success(let line?) = await task.result { got.append(line) }
+        try await written
+      }
+      try pair.client.shutdown()
+      while let line = try await reader.next() { got.append(line) }
+      #expect(got.joined().split(separator: " ").compactMap { Int($0) } == Array(0..<200))
+    }
+  }
+
+  private func chunks(_ bytes: [UInt8], of size: Int) -> [[UInt8]] {
+    stride(from: 0, to: bytes.count, by: size).map { Array(bytes[$0..<min($0 + size, bytes.count)]) }
+  }
+}
+
+/// A line reader for one task after the other.
+private actor Turns {
+  private let reader: LineReader<TcpStream>
+  init(_ reader: sending LineReader<TcpStream>) { self.reader = reader }
+  func next() async throws(IoError) -> String? { try await reader.next() }
+}
+
+/// Random numbers that are the same for the same seed.
+struct SeededRandom: RandomNumberGenerator {
+  private var state: UInt64
+  init(_ seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sleeping: never early, in order, and gone without a trace when cancelled.
+import Testing
+
+@testable import Culvert
+
+@Suite(.timeLimit(.minutes(1))) struct SleepTests {
+  /// Timers that the calling worker has.
+  private var timers: Int { Worker.current?.driver.handle.timers.count ?? -1 }
+
+  @Test(arguments: Place.allCases)
+  func `a sleep is never early`(place: Place) async throws {
+    try await place.run {
+      try await withThrowingTaskGroup { group in
+        for microseconds in [1, 10, 500, 999, 1_000, 1_001, 1_500, 2_999, 7_777, 20_000] {
+          for _ in 0..<10 {
+            group.addTask {
+              let start = MonotonicTime.now
+              try await sleep(for: .microseconds(microseconds))
+              #expect(MonotonicTime.now - start >= UInt64(microseconds) * 1_000)
+            }
+          }
+        }
+        try await group.waitForAll()
+      }
+    }
+  }
+
+  @Test func `a job that takes long makes no sleep early`() async throws {
+    try await onOneWorker { _ in
+      for _ in 0..<20 {
+        // The loop's own idea of the time is old now.
+        let busyUntil = MonotonicTime.now + 5_000_000
+        while MonotonicTime.now < busyUntil {}
+        let start = MonotonicTime.now
+        try await sleep(for: .milliseconds(2))
+        #expect(MonotonicTime.now - start >= 2_000_000)
+      }
+    }
+  }
+
+  @Test func `many sleeps end in the order of their deadlines`() async throws {
+    try await onOneWorker { _ in
+      let start = ContinuousClock.now
+      let order = Log()
+      try await withThrowingTaskGroup { group in
+        for number in (0..<50).shuffled() {
+          group.addTask {
+            try await sleep(until: start + .milliseconds(20 + 2 * number))
+            order.append(number)
+          }
+        }
+        try await group.waitForAll()
+      }
+      #expect(order.entries == Array(0..<50))
+    }
+  }
+
+  @Test func `sleeps with one deadline end in the order in which they began`() async throws {
+    try await onOneWorker { _ in
+      let order = Log()
+      let timers = try #require(Worker.current).driver.handle.timers
+      let deadline = MonotonicTime.now + 30_000_000
+      await withTaskGroup { group in
+        for number in 0..<50 {
+          group.addTask {
+            _ = await timers.wait(for: deadline)
+            order.append(number)
+          }
+        }
+      }
+      #expect(order.entries == Array(0..<50))
+    }
+  }
+
+  @Test(arguments: [Duration.zero, .nanoseconds(-1), .seconds(-5), .seconds(Int64.min)])
+  func `a duration that is not positive ends at once`(duration: Duration) async throws {
+    try await onOneWorker { _ in
+      try await sleep(for: duration)
+      try await sleep(until: ContinuousClock.now - .seconds(1))
+      #expect(timers == 0)
+    }
+  }
+
+  @Test(arguments: [Duration.zero, .seconds(-1), .milliseconds(1), .seconds(60)])
+  func `a task that has been cancelled does not sleep`(duration: Duration) async throws {
+    try await withRuntime(workers: 1) { runtime in
+      let task = runtime.spawn {
+        await eventually { Task.isCancelled }
+        #expect(await failure { try await sleep(for: duration) } == .cancelled)
+        let deadline = ContinuousClock.now + duration
+        #expect(await failure { try await sleep(until: deadline) } == .cancelled)
+        #expect(timers == 0)
+      }
+      task.cancel()
+      try await task.value
+    }
+  }
+
+  static let longSleeps: [Duration] = [
+    .seconds(Int64.max), .seconds(Int64.max) + .nanoseconds(999_999_999), .nanoseconds(Int64.max),
+    .seconds(1 << 31),
+    .milliseconds(1 << 31), .seconds(18_446_744_073),
+  ]
+
+  @Test(arguments: Place.allCases, longSleeps)
+  func `a sleep without end goes on until it is cancelled`(place: Place, duration: Duration) async throws {
+    try await place.run {
+      let woken = SharedCount()
+      await withTaskGroup { group in
+        group.addTask {
+          #expect(await failure { try await sleep(for: duration) } == .cancelled)
+          woken.add()
+        }
+        await #expect(thrown { try await sleep(for: .milliseconds(3)) } == nil)
+        #expect(woken.value == 0)
+        group.cancelAll()
+      }
+      #expect(woken.value == 1)
+    }
+  }
+
+  @Test func `a cancelled sleep leaves no timer`() async throws {
+    try await onOneWorker { worker in
+      await withTaskGroup { group in
+        for _ in 0..<100 {
+          group.addTask {
+            #expect(await failure { try await sleep(for: .seconds(3600)) } == .cancelled)
+          }
+        }
+        await turn(worker)
+        #expect(timers == 100)
+        group.cancelAll()
+        #expect(timers == 0)
+      }
+    }
+  }
+
+  @Test func `of 100,000 sleeps that are cancelled at random none is left`() async throws {
+    try await withRuntime(workers: 2) { runtime in
+      var random = SeededRandom(1)
+      var tasks: [(task: Task<Void, any Error>, isLong: Bool)] = []
+      for _ in 0..<100_000 {
+        let isLong = Bool.random(using: &random)
+        let duration =
+          isLong ? Duration.seconds(3600) : .microseconds(.random(in: 0...40_000, using: &random))
+        tasks.append((runtime.spawn { try await sleep(for: duration) }, isLong))
+        // A short one may be over by now, or not have begun.
+        let (task, _) = tasks[Int.random(in: 0..<tasks.count, using: &random)]
+        task.cancel()
+      }
+      for (task, isLong) in tasks {
+        if isLong { task.cancel() }
+        switch await task.result {
+        case .success: #expect(!isLong)
+        case .failure(let error): #expect((error as? IoError)?.code == .cancelled)
+        }
+      }
+      for worker in runtime.workers { #expect(worker.driver.handle.timers.count == 0) }
+    }
+  }
+
+  @Test func `the end of the runtime ends every sleep, and refuses new ones`() async throws {
+    let runtime = try Runtime(Runtime.Configuration(workers: 2))
+    let begun = SharedCount()
+    let tasks = (0..<100).map { number in
+      runtime.spawn {
+        begun.add()
+        let first = await thrown { try await sleep(for: .seconds(3600)) }
+        let second = await thrown { try await sleep(for: .seconds(3600)) }
+        return [first?.code, second?.code]
+      }
+    }
+    await eventually { begun.value == 100 }
+    await runtime.shutDown()
+    for task in tasks { #expect(try await task.value == [.shutDown, .shutDown]) }
+  }
+
+  @Test func `an earlier sleep of another thread is not kept waiting by a later one`() async throws {
+    try await withRuntime(workers: 1) { runtime in
+      let worker = runtime.workers[0]
+      let timers = worker.driver.handle.timers
+      async let long = thrown { try await sleep(for: .seconds(3600)) }
+      await turn(worker)
+      let elsewhere = Task {
+        // On no worker: the worker's loop sleeps for an hour by now, and must be told.
+        await timers.wait(for: MonotonicTime.now + 5_000_000)
+      }
+      #expect(await elsewhere.value == .ready)
+      await runtime.shutDown()
+      #expect(await long?.code == .shutDown)
+    }
+  }
+}
+
+/// Numbers in the order in which tasks noted them.
+private final class Log: Sendable {
+  private let all = Locked<[Int]>([])
+  var entries: [Int] { all.withLock { $0 } }
+  func append(_ number: Int) { all.withLock { $0.append(number) } }
+}

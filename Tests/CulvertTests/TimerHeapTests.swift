@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// The heap of deadlines, against an array that is kept sorted.
+import Testing
+
+@testable import Culvert
+
+@Suite(.timeLimit(.minutes(1))) struct TimerHeapTests {
+  private struct Entry: Equatable {
+    let deadline: UInt64
+    let key: UInt
+  }
+
+  @Test(arguments: 0..<30 as Range<UInt64>)
+  func `it gives what a sorted array gives, whatever is put in and taken out`(seed: UInt64) {
+    var random = SeededRandom(seed)
+    var heap = TimerHeap<Entry>()
+    var sorted: [Entry] = []
+    var nextKey: UInt = 1
+    let spread = [3, 50, UInt64.max - 1].randomElement(using: &random)!
+    let growth = Int.random(in: 3...6, using: &random)  // out of 10: more goes in than out, or less
+    for _ in 0..<3_000 {
+      switch Int.random(in: 0..<10, using: &random) {
+      case ..<growth:
+        let entry = Entry(deadline: .random(in: 0...spread, using: &random), key: nextKey)
+        nextKey += 1
+        heap.insert(entry, key: entry.key, deadline: entry.deadline)
+        // Behind its equals: the first to come goes first.
+        sorted.insert(entry, at: sorted.firstIndex { $0.deadline > entry.deadline } ?? sorted.endIndex)
+      case ..<8:
+        let now = UInt64.random(in: 0...spread, using: &random)
+        let due = sorted.first.flatMap { $0.deadline <= now ? $0 : nil }
+        #expect(heap.popDue(at: now) == due)
+        if due != nil { sorted.removeFirst() }
+      default:
+        let key = UInt.random(in: 1...nextKey, using: &random)  // may be gone, or never was
+        let index = sorted.firstIndex { $0.key == key }
+        #expect(heap.remove(key: key) == index.map { sorted[$0] })
+        if let index { sorted.remove(at: index) }
+      }
+      #expect(heap.count == sorted.count)
+      #expect(heap.earliest == sorted.first?.deadline)
+    }
+    while !sorted.isEmpty { #expect(heap.popDue(at: .max) == sorted.removeFirst()) }
+    #expect(heap.popDue(at: .max) == nil)
+  }
+
+  @Test func `what is due is what is not later than now`() {
+    var heap = TimerHeap<String>()
+    heap.insert("a", key: 1, deadline: 10)
+    #expect(heap.popDue(at: 9) == nil)
+    #expect(heap.popDue(at: 10) == "a")
+    #expect(heap.earliest == nil)
+  }
+
+  @Test func `a key can be used again once its element is out`() {
+    var heap = TimerHeap<String>()
+    heap.insert("a", key: 7, deadline: 1)
+    #expect(heap.popDue(at: 1) == "a")
+    #expect(heap.remove(key: 7) == nil)
+    heap.insert("b", key: 7, deadline: 2)
+    #expect(heap.remove(key: 7) == "b")
+    #expect(heap.count == 0)
+  }
+
+  @Test func `all can be taken out at once, and more put in later`() {
+    var heap = TimerHeap<Int>()
+    for round in 0..<3 {
+      for number in 0..<2_000 {
+        heap.insert(number, key: UInt(number + 1), deadline: UInt64(number * 7 % 13))
+      }
+      #expect(heap.removeAll().sorted() == Array(0..<2_000))
+      #expect(heap.count == 0 && heap.earliest == nil, "round \(round)")
+    }
+  }
+
+  @Test func `after a burst has gone one by one the heap works on`() {
+    var heap = TimerHeap<Int>()
+    for number in 0..<5_000 { heap.insert(number, key: UInt(number + 1), deadline: UInt64(number)) }
+    for number in 0..<5_000 { #expect(heap.remove(key: UInt(number + 1)) == number) }
+    heap.insert(1, key: 1, deadline: 5)
+    heap.insert(2, key: 2, deadline: 5)
+    #expect(heap.popDue(at: 5) == 1)
+    #expect(heap.popDue(at: 5) == 2)
+  }
+}
