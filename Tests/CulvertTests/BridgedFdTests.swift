@@ -4,7 +4,7 @@ import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(1))) struct BridgedFdTests {
+@Suite(.timeLimit(.minutes(5))) struct BridgedFdTests {
   @Test func `a read waits for the byte that another writes`() async throws {
     try await onOneWorker { worker in
       let (mine, theirs) = try socketPair()

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(2))) struct CancellationTests {
+@Suite(.timeLimit(.minutes(5))) struct CancellationTests {
   /// A source on which nothing arrives, and its other end.
   private func silentSource() throws -> (bridge: BridgedFd, peer: Int32) {
     let (mine, theirs) = try socketPair()

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(1))) struct DescriptorTests {
+@Suite(.timeLimit(.minutes(5))) struct DescriptorTests {
   /// A descriptor whose number nobody else is given while the test looks at it: the `index`th from the end.
   private func highDescriptor(_ index: Int) throws -> Int32 {
     let number = Int32(descriptorLimit - index)

@@ -6,7 +6,7 @@
 
   @testable import Culvert
 
-  @Suite(.timeLimit(.minutes(2))) struct FaultTests {
+  @Suite(.timeLimit(.minutes(5))) struct FaultTests {
     /// Runs `body` on a worker under a script, and returns the script.
     private func under(
       _ fault: Fault, to calls: Set<SystemCall>, times: Int? = nil, chance: Double = 1,

@@ -72,7 +72,7 @@ private func definition(_ bytes: [UInt8], maximum: Int) -> [Outcome] {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct LineReaderTests {
+@Suite(.timeLimit(.minutes(5))) struct LineReaderTests {
   @Test func `nothing has no lines`() async throws {
     #expect(try await lines("").isEmpty)
   }

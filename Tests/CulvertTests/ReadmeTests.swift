@@ -6,7 +6,7 @@ import Culvert
 import Foundation
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ReadmeTests {
+@Suite(.timeLimit(.minutes(5))) struct ReadmeTests {
   private func echo() async throws {
     // README begins
     try await withRuntime { _ in

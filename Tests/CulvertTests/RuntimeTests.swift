@@ -12,7 +12,7 @@ private final class WorkerHolder: Sendable {
 
 private struct Stop: Error, Equatable {}
 
-@Suite(.timeLimit(.minutes(2))) struct RuntimeTests {
+@Suite(.timeLimit(.minutes(5))) struct RuntimeTests {
   private let holder = WorkerHolder()
 
   @Test func `withRuntime starts its body on a worker, and gives back what it returns or throws`()
@@ -192,7 +192,7 @@ private struct Stop: Error, Equatable {}
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ThreadConfigurationTests {
+@Suite(.timeLimit(.minutes(5))) struct ThreadConfigurationTests {
   private func start(_ change: (inout ThreadConfiguration) -> Void) throws -> Runtime {
     var configuration = Runtime.Configuration(workers: 1)
     change(&configuration.thread)
@@ -243,7 +243,7 @@ private struct Stop: Error, Equatable {}
   /// What the test's own process may open meanwhile (dispatch does, when it first needs to); a leak would be 50 or more.
   private let spare = 4
 
-  @Suite(.timeLimit(.minutes(2))) struct ProcessTests {
+  @Suite(.timeLimit(.minutes(5))) struct ProcessTests {
     @Test func `200 starts and stops leave no descriptor open`() async {
       await #expect(processExitsWith: .success) {
         func once() async throws {

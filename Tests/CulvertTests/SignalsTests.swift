@@ -5,7 +5,7 @@ import Testing
 
 @testable import Culvert
 
-@Suite(.serialized, .timeLimit(.minutes(1))) struct SignalsTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct SignalsTests {
   @Test(arguments: Place.allCases)
   func `a signal that is raised is received`(place: Place) async throws {
     try await place.run {

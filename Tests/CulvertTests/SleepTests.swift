@@ -4,7 +4,7 @@ import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(1))) struct SleepTests {
+@Suite(.timeLimit(.minutes(5))) struct SleepTests {
   /// Timers that the calling worker has.
   private var timers: Int { Worker.current?.driver.handle.timers.count ?? -1 }
 
@@ -41,18 +41,27 @@ import Testing
 
   @Test func `many sleeps end in the order of their deadlines`() async throws {
     try await onOneWorker { _ in
-      let start = ContinuousClock.now
-      let order = Log()
-      try await withThrowingTaskGroup { group in
-        for number in (0..<50).shuffled() {
-          group.addTask {
-            try await sleep(until: start + .milliseconds(20 + 2 * number))
-            order.append(number)
+      let timers = try #require(Worker.current).driver.handle.timers
+      // On a busy machine the first deadline may pass before the last sleep has begun: then again, with more time.
+      for milliseconds in [50, 500, 5_000] {
+        let start = MonotonicTime.after(.milliseconds(milliseconds))
+        let order = Log()
+        let begun = await withTaskGroup { group in
+          for number in (0..<50).shuffled() {
+            group.addTask {
+              _ = await timers.wait(for: start + UInt64(number) * 2_000_000)
+              order.append(number)
+            }
           }
+          while timers.count < 50, MonotonicTime.now < start { await Task.yield() }
+          return MonotonicTime.now < start
         }
-        try await group.waitForAll()
+        if begun {
+          #expect(order.entries == Array(0..<50))
+          return
+        }
       }
-      #expect(order.entries == Array(0..<50))
+      Issue.record("the machine is too busy to tell")
     }
   }
 
@@ -60,7 +69,7 @@ import Testing
     try await onOneWorker { _ in
       let order = Log()
       let timers = try #require(Worker.current).driver.handle.timers
-      let deadline = MonotonicTime.now + 30_000_000
+      let deadline = MonotonicTime.now + 500_000_000
       await withTaskGroup { group in
         for number in 0..<50 {
           group.addTask {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(1))) struct SmokeTests {
+@Suite(.timeLimit(.minutes(5))) struct SmokeTests {
   @Test func `echo over a runtime`() async throws {
     let answer = try await withRuntime(workers: 2) { _ in
       let listener = try await TcpListener.bind("127.0.0.1:0")

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(1))) struct TcpListenerTests {
+@Suite(.timeLimit(.minutes(5))) struct TcpListenerTests {
   @Test(arguments: loopbacks)
   func `a port that is taken is refused by address`(address: SocketAddress) async throws {
     let first = try await TcpListener.bind(address)
@@ -192,7 +192,7 @@ import Testing
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ServeTests {
+@Suite(.timeLimit(.minutes(5))) struct ServeTests {
   private struct Refusal: Error {}
 
   /// Connections whose handlers have begun, and said so with one byte.

@@ -82,7 +82,7 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
   return unsafe a.isEmpty || memcmp(a, b, a.count) == 0
 }
 
-@Suite(.timeLimit(.minutes(2))) struct TcpScenarioTests {
+@Suite(.timeLimit(.minutes(5))) struct TcpScenarioTests {
   private func echo(_ stream: TcpStream) async throws {
     while let chunk = try await stream.read(upTo: 1024) { try await stream.write(chunk) }
   }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(1))) struct TcpReadTests {
+@Suite(.timeLimit(.minutes(5))) struct TcpReadTests {
   @Test(arguments: loopbacks)
   func `each way to read gives what has arrived, then the end again and again`(address: SocketAddress)
     async throws
@@ -129,7 +129,7 @@ import Testing
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct TcpCloseTests {
+@Suite(.timeLimit(.minutes(5))) struct TcpCloseTests {
   @Test(arguments: Place.allCases, loopbacks)
   func `closing wakes whoever reads, writes or waits`(place: Place, address: SocketAddress) async throws {
     try await place.run {
@@ -243,7 +243,7 @@ import Testing
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct TcpWriteTests {
+@Suite(.timeLimit(.minutes(5))) struct TcpWriteTests {
   @Test func `a full buffer takes a part, then nothing, and is not writable until the peer has read`()
     async throws
   {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(1))) struct TimerHeapTests {
+@Suite(.timeLimit(.minutes(5))) struct TimerHeapTests {
   private struct Entry: Equatable {
     let deadline: UInt64
     let key: UInt
