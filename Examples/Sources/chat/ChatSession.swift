@@ -9,8 +9,8 @@ import Culvert
 struct ChatSession: Sendable {
   /// How long a client that has left may take to read what still waits for it.
   private static let patience = Duration.seconds(2)
-  /// How long it may take to hang up after that. A socket that is closed while its peer still talks is reset, and
-  /// what the peer has not read yet is lost.
+  /// How long it may take to hang up after that. A socket that is closed while its peer still talks is reset,
+  /// and what the peer has not read yet is lost.
   private static let goodbye = Duration.milliseconds(500)
 
   private let stream: TcpStream

@@ -33,13 +33,15 @@ extension Programs {
       #expect(status == .exited(0))
     }
 
-    @Test func `who talks without a pause does not hold it up`() async throws {
+    @Test(arguments: [1, 16])
+    func `those who talk without a pause are told, too, and do not hold it up`(talkers: Int) async throws {
       let status = try await withServer(ends: .byItself) { server, port in
-        let script = "(echo ann; yes) | nc 127.0.0.1 \(port) | grep --line-buffered '^\\*'"
-        try await withChild(["sh", "-c", script]) { talker in
-          try await talker.expect("* hello ann!")
+        let talker = "(echo ann$i; echo /join $i; yes) | nc 127.0.0.1 \(port) | grep --line-buffered '^\\*'"
+        let script = "for i in $(seq \(talkers)); do (\(talker)) & done; wait"
+        try await withChild(["sh", "-c", script]) { output in
+          for _ in 1...talkers { try await output.expect(", alone") }
           try server.signal(.terminate)
-          try await talker.expect("* server is going down")
+          try await output.expect("* server is going down")
           try await server.expectEnd(within: .seconds(3))
         }
       }
