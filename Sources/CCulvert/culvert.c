@@ -108,6 +108,13 @@ bool culvert_is_nonblocking(int fd) {
   return flags >= 0 && (flags & O_NONBLOCK) != 0;
 }
 
+void culvert_fill_standard_descriptors(void) {
+  int fd;
+  do fd = open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd > STDERR_FILENO) close(fd);
+}
+
 bool culvert_is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
 
 int culvert_dup_cloexec(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
@@ -122,8 +129,10 @@ int culvert_socket(int family, int type) { return socket(family, type | SOCK_NON
 int culvert_accept(int fd, struct sockaddr *address, socklen_t *length) {
   return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
+int culvert_socket_pair(int type, int fds[2]) {
+  return socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
+}
 int culvert_send_flags(void) { return MSG_NOSIGNAL; }
-int culvert_pipe(int fds[2]) { return pipe2(fds, O_NONBLOCK | O_CLOEXEC); }
 
 int culvert_drain_error_queue(int fd) {
   int entries = 0;
@@ -163,12 +172,13 @@ int culvert_socket(int family, int type) { return prepare(socket(family, type, 0
 int culvert_accept(int fd, struct sockaddr *address, socklen_t *length) {
   return prepare(accept(fd, address, length));
 }
-int culvert_send_flags(void) { return 0; }
-int culvert_pipe(int fds[2]) {
-  if (pipe(fds) < 0) return -1;
-  if (prepare(fds[0]) >= 0 && prepare(fds[1]) >= 0) return 0;
-  return -1;
+int culvert_socket_pair(int type, int fds[2]) {
+  if (socketpair(AF_UNIX, type, 0, fds) < 0) return -1;
+  if (prepare(fds[0]) < 0) return close(fds[1]), -1;
+  if (prepare(fds[1]) < 0) return close(fds[0]), -1;
+  return 0;
 }
+int culvert_send_flags(void) { return 0; }
 int culvert_drain_error_queue(int fd) { return (void)fd, 0; }
 
 #endif

@@ -83,6 +83,37 @@ import Testing
     }
   }
 
+  @Test func `a task whose source is always ready notices that it is cancelled, on a worker or not`()
+    async throws
+  {
+    try await onOneWorker { _ in
+      let (bridge, peer) = try silentSource()
+      defer { close(peer) }
+      let calls = { @Sendable in
+        let started = Latch()
+        let forever = { @Sendable in
+          await failure {
+            while true {
+              started.open()
+              _ = try await bridge.asyncCall(.writable) { (_) throws(IoError) in 1 }
+            }
+          }
+        }
+        return (started, forever)
+      }
+      let (firstStarted, first) = calls()
+      let owned = try #require(Runtime.current).spawn { await first() }
+      _ = await firstStarted.wait(for: ())
+      owned.cancel()
+      #expect(try await owned.value == .cancelled)
+      let (secondStarted, second) = calls()
+      let plain = Task { await second() }
+      _ = await secondStarted.wait(for: ())
+      plain.cancel()
+      #expect(await plain.value == .cancelled)
+    }
+  }
+
   @Test func `after its scope a task waits with a handler of its own`() async throws {
     try await onOneWorker { worker in
       let (bridge, peer) = try silentSource()

@@ -267,6 +267,19 @@ private struct Stop: Error, Equatable {}
       }
     }
 
+    @Test func `a process without standard input, output and error can run a runtime`() async {
+      await #expect(processExitsWith: .success) {
+        for fd in 0..<3 { close(Int32(fd)) }
+        try await withRuntime(workers: 2) { _ in
+          let input = try StandardInput.open()
+          let lines = LineReader(input)
+          if try await lines.next() != nil { throw Stop() }
+        }
+        // What was closed is /dev/null now, and no descriptor of ours is taken for standard output.
+        if (0..<3).contains(where: { culvert_file_type($0) != 0o020000 }) { throw Stop() }
+      }
+    }
+
     @Test func `a failed start leaves nothing behind`() async {
       await #expect(processExitsWith: .success) {
         try await withRuntime(workers: 1) { _ in }  // libuv keeps a pipe for signals from the first loop on

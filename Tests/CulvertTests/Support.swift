@@ -8,9 +8,7 @@ import Testing
 /// Two connected Unix stream sockets, of which the test may hand one to a `BridgedFd`.
 func socketPair() throws -> (Int32, Int32) {
   var fds: [Int32] = [-1, -1]
-  let result = unsafe socketpair(AF_UNIX, culvert_sock_stream(), 0, &fds)
-  try #require(result == 0)
-  for fd in fds { try #require(culvert_set_nonblocking(fd, true) == 0) }
+  try #require(unsafe culvert_socket_pair(culvert_sock_stream(), &fds) == 0)
   return (fds[0], fds[1])
 }
 
@@ -25,7 +23,7 @@ let descriptorLimit: Int = {
 
 /// How many descriptors this process has open. Only for tests that run in a process of their own.
 func openDescriptorCount() -> Int {
-  (0..<4096).filter { culvert_is_open(Int32($0)) }.count
+  (0..<descriptorLimit).filter { culvert_is_open(Int32($0)) }.count
 }
 
 func writeByte(_ fd: Int32, _ byte: UInt8 = 1) -> Bool {

@@ -80,6 +80,28 @@ private actor Tally {
     #expect(await tally.count == 1_000_000)
   }
 
+  @Test func `a source that is always ready lets others run, after as many calls as the limits say`()
+    async throws
+  {
+    var limits = Limits()
+    limits.callsPerJob = 10
+    try await onOneWorker(limits: limits) { worker in
+      let (mine, theirs) = try socketPair()
+      defer { close(theirs) }
+      let bridge = try BridgedFd(adopting: mine)
+      let others = SharedCount()
+      let other = Task(executorPreference: worker) {
+        while !Task.isCancelled {
+          others.add()
+          await Task.yield()
+        }
+      }
+      for _ in 0..<1_000 { _ = try await bridge.asyncCall(.writable) { (_) throws(IoError) in 1 } }
+      other.cancel()
+      #expect((90...200).contains(others.value))
+    }
+  }
+
   @Test func `jobs that other threads leave are all run`() async throws {
     let total = SharedCount()
     try await withRuntime(workers: 2) { runtime in

@@ -50,12 +50,14 @@ static inline void culvert_condition_wait(struct culvert_condition *c, struct cu
   pthread_cond_wait(&c->native, &m->native);
 }
 
-/// Calls in a row that the job on this thread may still make without waiting. 0: no bound, as on a thread of others.
+/// Calls in a row that the job on this thread may still make without waiting. 0 on a thread that is no worker's.
 extern _Thread_local int culvert_thread_budget;
 static inline void culvert_set_budget(int calls) { culvert_thread_budget = calls; }
-/// Takes one call off the budget; true when that was the last.
-static inline bool culvert_spend_budget(void) {
-  return culvert_thread_budget > 0 && --culvert_thread_budget == 0;
+enum culvert_budget { culvert_budget_left, culvert_budget_spent, culvert_budget_none };
+/// Takes one call off the budget.
+static inline enum culvert_budget culvert_spend_budget(void) {
+  if (culvert_thread_budget == 0) return culvert_budget_none;
+  return --culvert_thread_budget == 0 ? culvert_budget_spent : culvert_budget_left;
 }
 
 /// The current task's address, or null. Exported by the Swift runtime and inlined into clients by its own
@@ -93,17 +95,21 @@ const char *culvert_error_text(int number);
 int culvert_socket(int family, int type);
 /// accept4(2) or its equal: non-blocking and close-on-exec.
 int culvert_accept(int fd, struct sockaddr *address, socklen_t *length);
+/// socketpair(2): two connected Unix sockets, made as culvert_socket makes them.
+int culvert_socket_pair(int type, int fds[2]);
 /// send(2) flags that keep SIGPIPE away.
 int culvert_send_flags(void);
 /// fcntl(2) is variadic.
 int culvert_set_nonblocking(int fd, bool on);
 bool culvert_is_nonblocking(int fd);
+/// Opens /dev/null as standard input, output and error where those are closed, or the next descriptor that anybody
+/// opens would be taken for them. libuv stops the process if it has to close one of those numbers.
+void culvert_fill_standard_descriptors(void);
 /// Whether the number is an open descriptor.
 bool culvert_is_open(int fd);
 int culvert_dup_cloexec(int fd);
 /// open(2) is variadic. Read only, close-on-exec, and non-blocking when asked.
 int culvert_open_read(const char *path, bool nonblocking);
-int culvert_pipe(int fds[2]);
 
 int culvert_sock_stream(void);
 int culvert_sock_dgram(void);

@@ -67,8 +67,9 @@ public final class BridgedFd: Sendable {
   /// Calls `body` until it does not answer `nil`, and waits for `interest` in between.
   ///
   /// `body` makes one non-blocking system call: it returns the value, `nil` where the call would block, or throws.
-  /// Throws what `body` throws; `.closed` once this is closed; `.cancelled` when the task is cancelled while it waits
-  /// (whatever `body` returned is never lost); `.shutDown` when the worker that it lives on has ended.
+  /// Throws what `body` throws; `.closed` once this is closed; `.cancelled` when the task is cancelled while it waits,
+  /// or between calls, the latest after `Limits.callsPerJob` of them (whatever `body` returned is never lost);
+  /// `.shutDown` when the worker that it lives on has ended.
   public func asyncCall<R>(
     _ interest: IoEventInterest, _ body: (Int32) throws(IoError) -> R?
   ) async throws(IoError) -> R {
@@ -117,13 +118,20 @@ extension BridgedFd {
     _ body: (Int32) throws(IoError) -> R?
   ) async throws(IoError) -> R {
     var failures = 0
-    if culvert_spend_budget() { await Task.yield() }
+    if culvert_spend_budget() != culvert_budget_left { try await giveWay(during: operation()) }
     while true {
       let reason = try await registration.requestReadiness(interest, during: operation())
       if let result = try use(during: operation(), body) { return result }
       if reason == .error { try explain(&failures, during: operation()) }
       registration.clearReadiness(interest)
     }
+  }
+
+  /// For a source that is always ready: a wait would let others run, and notice that the task is cancelled.
+  private func giveWay(during operation: @autoclosure () -> String) async throws(IoError) {
+    // Off the workers the executor sees to fairness.
+    if IoDriver.current != nil { await Task.yield() }
+    if Task.isCancelled { throw IoError(.cancelled, during: operation()) }
   }
 
   /// One call of `body`, while which the number can't be closed.

@@ -18,6 +18,8 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   public let serial: WorkerSerialExecutor
   let driver: IoDriver
   private let limits: Limits
+  /// At least 1: 0 would say that this thread is no worker's.
+  private let callsPerJob: Int32
 
   /// Worker thread only: jobs to run.
   private var ready = JobQueue()
@@ -32,6 +34,7 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   init(index: Int, limits: Limits) throws(IoError) {
     self.index = index
     self.limits = limits
+    callsPerJob = max(1, Int32(clamping: limits.callsPerJob))
     driver = try IoDriver(limits: limits)
     arrivals = Inbox(driver.handle.unparker)
     serial = WorkerSerialExecutor()
@@ -106,7 +109,7 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
 
   @inline(__always)
   private func run(_ job: QueuedJob) {
-    culvert_set_budget(Int32(clamping: limits.callsPerJob))
+    culvert_set_budget(callsPerJob)
     job.run(on: self)
   }
 

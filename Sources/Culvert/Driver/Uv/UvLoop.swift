@@ -25,6 +25,7 @@ import CCulvert
   private var sparePolls: [UnsafeMutablePointer<uv_poll_t>] = unsafe []
 
   init() throws(IoError) {
+    Self.fillStandardDescriptors
     let loop = UnsafeMutablePointer<uv_loop_t>.allocate(capacity: 1)
     let status = uvCall(.uvLoopInit) { unsafe uv_loop_init(loop) }
     if status != 0 {
@@ -34,6 +35,9 @@ import CCulvert
     unsafe raw = loop
     unsafe raw.pointee.data = Unmanaged.passUnretained(self).toOpaque()
   }
+
+  /// Once for the process, before its first loop.
+  private static let fillStandardDescriptors: Void = culvert_fill_standard_descriptors()
 
   deinit {
     if !isClosed { close() }
