@@ -102,8 +102,8 @@ private func definition(_ bytes: [UInt8], maximum: Int) -> [Outcome] {
       let exact = String(repeating: "x", count: maximum)
       #expect(try await lines(exact + end, maximum: maximum) == [.line(exact)])
       #expect(try await lines(exact + "y" + end, maximum: maximum) == [.tooLong])
-      #expect(
-        try await lines(exact + "\r" + end, maximum: maximum) == [end == "\n" ? .line(exact) : .tooLong])
+      let withReturn: Outcome = end == "\n" ? .line(exact) : .tooLong
+      #expect(try await lines(exact + "\r" + end, maximum: maximum) == [withReturn])
       #expect(try await lines(exact + "\r\r" + end, maximum: maximum) == [.tooLong])
     }
   }
@@ -119,8 +119,8 @@ private func definition(_ bytes: [UInt8], maximum: Int) -> [Outcome] {
   }
 
   @Test func `the end of the stream within a line that is too long is the end`() async throws {
-    #expect(
-      try await outcomes(of: chunks([UInt8](repeating: 65, count: 500), of: 3), maximum: 5) == [.tooLong])
+    let long = [UInt8](repeating: 65, count: 500)
+    #expect(try await outcomes(of: chunks(long, of: 3), maximum: 5) == [.tooLong])
   }
 
   @Test func `characters may be split over chunks`() async throws {
@@ -131,14 +131,16 @@ private func definition(_ bytes: [UInt8], maximum: Int) -> [Outcome] {
     }
   }
 
-  @Test(
-    arguments: [[0xFF], [0xC3], [0xE2, 0x82], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80]]
-      as [[UInt8]])
+  static let notUtf8: [[UInt8]] = [
+    [0xFF], [0xC3], [0xE2, 0x82], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80],
+  ]
+
+  @Test(arguments: notUtf8)
   func `a line that is not UTF-8 is malformed, and the next one is given`(bad: [UInt8]) async throws {
     let bytes = Array("a\n".utf8) + bad + Array("\nb\n".utf8) + bad
     for size in 1...bytes.count {
-      #expect(
-        try await outcomes(of: chunks(bytes, of: size)) == [.line("a"), .malformed, .line("b"), .malformed])
+      let found = try await outcomes(of: chunks(bytes, of: size))
+      #expect(found == [.line("a"), .malformed, .line("b"), .malformed])
     }
   }
 
@@ -152,15 +154,12 @@ private func definition(_ bytes: [UInt8], maximum: Int) -> [Outcome] {
   }
 
   @Test(arguments: 0..<20 as Range<UInt64>)
-  func `every way to cut a text into chunks gives the lines that the definition gives`(seed: UInt64)
-    async throws
-  {
+  func `every way to cut a text into chunks gives the same lines`(seed: UInt64) async throws {
     var random = SeededRandom(seed)
     let alphabet: [[UInt8]] = [[10], [10], [13], [13, 10], [97], [98, 99], [0xC3, 0xBC], [0xFF], [0]]
     for _ in 0..<150 {
-      let bytes = (0..<Int.random(in: 0...40, using: &random)).flatMap { _ in
-        alphabet.randomElement(using: &random)!
-      }
+      let length = Int.random(in: 0...40, using: &random)
+      let bytes = (0..<length).flatMap { _ in alphabet.randomElement(using: &random)! }
       let maximum = Int.random(in: 1...9, using: &random)
       var cut: [[UInt8]] = []
       var rest = bytes[...]
@@ -170,8 +169,8 @@ private func definition(_ bytes: [UInt8], maximum: Int) -> [Outcome] {
         rest = rest.dropFirst(size)
       }
       // The first difference is enough.
-      try #require(
-        try await outcomes(of: cut, maximum: maximum) == definition(bytes, maximum: maximum), "\(cut)")
+      let found = try await outcomes(of: cut, maximum: maximum)
+      try #require(found == definition(bytes, maximum: maximum), "\(cut), at most \(maximum)")
     }
   }
 

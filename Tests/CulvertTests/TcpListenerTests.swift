@@ -16,10 +16,8 @@ import Testing
 
   @Test(arguments: ["127.0.0.1:65536", "[::1]:65536", "127.0.0.1:-1", "127.0.0.1:99999999999999999999"])
   func `a port out of range in text is malformed, and quoted`(text: String) async {
-    let errors = [
-      await thrown { try await TcpListener.bind(text) },
-      await thrown { try await TcpStream.connect(to: text) },
-    ]
+    let bound = await thrown { try await TcpListener.bind(text) }
+    let errors = [bound, await thrown { try await TcpStream.connect(to: text) }]
     #expect(errors.allSatisfy { $0?.code == .malformed && $0?.description.contains(text) == true })
   }
 
@@ -32,10 +30,8 @@ import Testing
 
   @Test func `a Unix address is not for TCP`() async throws {
     let address = try SocketAddress.unix(path: "/tmp/culvert-no-such-socket")
-    let errors = [
-      await thrown { try await TcpListener.bind(address) },
-      await thrown { try await TcpStream.connect(to: address) },
-    ]
+    let bound = await thrown { try await TcpListener.bind(address) }
+    let errors = [bound, await thrown { try await TcpStream.connect(to: address) }]
     #expect(errors.allSatisfy { $0?.code == .unsupported && $0?.description.contains("\(address)") == true })
   }
 
@@ -83,9 +79,7 @@ import Testing
   }
 
   @Test(arguments: loopbacks)
-  func `a closed listener accepts nothing, and is closed again without harm`(address: SocketAddress)
-    async throws
-  {
+  func `a closed listener accepts nothing, and may be closed again`(address: SocketAddress) async throws {
     let listener = try await TcpListener.bind(address)
     listener.close()
     listener.close()
@@ -206,8 +200,7 @@ import Testing
     return clients
   }
 
-  @Test func `what a handler throws goes to onError with its connection, which is then closed`() async throws
-  {
+  @Test func `what a handler throws goes to onError, and its connection is closed`() async throws {
     let listener = try await TcpListener.bind(.loopback(port: 0))
     let failed = Locked<[TcpStream]>([])
     async let served: Void = listener.serve { error, stream in

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a client and a server do together, on IPv4 and IPv6, wherever a task may run; and what the TCP tests share.
+// What a client and a server do together, wherever a task may run; and what the TCP tests share.
 import Foundation
 import Testing
 
@@ -108,9 +108,7 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
   }
 
   @Test(arguments: Place.allCases, loopbacks)
-  func `a server need not answer, and its client sees the end`(place: Place, address: SocketAddress)
-    async throws
-  {
+  func `a server need not answer`(place: Place, address: SocketAddress) async throws {
     try await place.run {
       let listener = try await TcpListener.bind(address)
       async let got: [UInt8] = listener.accept().readAll()
@@ -123,9 +121,7 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
   }
 
   @Test(arguments: Place.allCases, loopbacks)
-  func `clients that come in turn or at once are all served`(place: Place, address: SocketAddress)
-    async throws
-  {
+  func `clients in turn or at once are all served`(place: Place, address: SocketAddress) async throws {
     try await place.run {
       let listener = try await TcpListener.bind(address)
       async let served: Void = listener.serve { try await echo($0) }
@@ -169,8 +165,7 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
   }
 
   @Test(arguments: loopbacks, [1, 64, 128, 255])
-  func `a TTL that was set is read back, and connections go on`(address: SocketAddress, ttl: Int) async throws
-  {
+  func `a TTL that was set is read back`(address: SocketAddress, ttl: Int) async throws {
     let listener = try await TcpListener.bind(address)
     try listener.setTtl(ttl)
     #expect(try listener.ttl == ttl)
@@ -184,15 +179,12 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
   }
 
   @Test(arguments: loopbacks, [0, 256, 257, 65_536, 4_294_967_295, -1, Int.max, Int.min])
-  func `a TTL out of range is refused by name, and the old one stays`(address: SocketAddress, ttl: Int)
-    async throws
-  {
+  func `a TTL out of range is refused, and the old one stays`(address: SocketAddress, ttl: Int) async throws {
     let pair = try await Connection(address)
     try pair.listener.setTtl(77)
     try pair.client.setTtl(77)
-    for error in [
-      await thrown { try pair.listener.setTtl(ttl) }, await thrown { try pair.client.setTtl(ttl) },
-    ] {
+    let error = await thrown { try pair.listener.setTtl(ttl) }
+    for error in [error, await thrown { try pair.client.setTtl(ttl) }] {
       #expect(error?.code == .invalidArgument)
       #expect(error?.description.contains(" \(ttl),") == true)
     }
@@ -236,7 +228,7 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
     }
   }
 
-  @Test(arguments: Place.allCases, loopbacks)
+  @Test(.serialized, arguments: Place.allCases, loopbacks)
   func `50 MB each way at once arrive byte for byte`(place: Place, address: SocketAddress) async throws {
     let block = (0..<65_521).map { _ in UInt8.random(in: 0...255) }
     let data = (0..<764).reduce(into: [UInt8]()) { data, _ in data += block }
@@ -258,7 +250,7 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
     }
   }
 
-  @Test(arguments: Place.allCases)
+  @Test(.serialized, arguments: Place.allCases)
   func `writes of many tasks on one stream are never interleaved`(place: Place) async throws {
     let size = 65_536
     try await place.run {
@@ -277,6 +269,26 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
         }
         #expect(counts == [Int](repeating: 200, count: 8))
       }
+    }
+  }
+
+  @Test func `writes go out in the order of asking, but for the cancelled ones`() async throws {
+    try await onOneWorker { worker in
+      let pair = try await Connection()
+      let runtime = try #require(Runtime.current)
+      var tasks = [runtime.spawn { try await pair.client.write(much) }]
+      for number in 1...9 as ClosedRange<UInt8> {
+        await turn(worker)
+        tasks.append(runtime.spawn { try await pair.client.write([number]) })
+      }
+      await turn(worker)
+      #expect(try pair.client.tryWrite([99]) == nil)
+      for number in [3, 6, 9] {
+        tasks[number].cancel()
+        let error = await thrown { try await tasks[number].value }
+        #expect(error?.code == .cancelled && error?.bytesWritten == 0)
+      }
+      #expect(try await pair.server.readExactly(much.count + 6).suffix(6) == [1, 2, 4, 5, 7, 8])
     }
   }
 }
