@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build chat test examples lint format tsan asan counts bench clean measured-programs
+.PHONY: help build chat test examples lint format tsan asan chaos counts bench clean measured-programs
 
 # Read by the Package.swift files: warnings are errors here, and never for those who depend on us.
 export WERROR := 1
@@ -12,6 +12,7 @@ export WERROR := 1
 # A sanitizer's build would take turns with the plain one in the same folder: each has its own.
 TSAN := --sanitize=thread --scratch-path .build-tsan
 ASAN := --sanitize=address --scratch-path .build-asan
+CHAOS := --traits FaultInjection --scratch-path .build-chaos
 IN_EXAMPLES := --package-path Examples
 MEASURED := Examples/.build/release/echo --port 0
 EACH_SWIFT_FILE := find . \( -name '.build*' -o -name .git \) -prune -o -name '*.swift' -print0 | xargs -0
@@ -56,10 +57,17 @@ asan: ## run the library's tests under the address sanitizer, with its check for
 	@scripts/setup libuv
 	swift test --disable-xctest $(ASAN) $(ARGS)
 
-counts: measured-programs ## count what one echo costs in system calls and allocations, with bounds (Linux)
-	@scripts/setup strace valgrind python3
+chaos: ## run the library's tests while system calls fail at random; SEED=N replays a run
+	@scripts/setup libuv
+	swift build --build-tests $(CHAOS)
+	@seed=$${SEED:-$$(date +%s)}; echo "chaos: SEED=$$seed"; \
+	  CULVERT_CHAOS_SEED=$$seed swift test --skip-build $(CHAOS) $(ARGS) || { echo "replay: make chaos SEED=$$seed"; exit 1; }
+
+counts: measured-programs ## count what an echo costs in system calls, allocations and descriptors, with bounds (Linux)
+	@scripts/setup strace python3
 	python3 Benchmarks/counts.py --server '$(MEASURED)' \
 	  --max-epoll-ctl 0 --max-mallocs 0 --max-syscalls 2.05 $(ARGS)
+	python3 Benchmarks/connections.py --server '$(MEASURED)'
 
 bench: measured-programs ## compare the CPU time of one echo with that of the C reference (Linux)
 	@scripts/setup python3

@@ -78,3 +78,9 @@ func failure<R>(_ body: () async throws -> R) async -> IoError.Code? {
     return (error as? IoError)?.code
   }
 }
+
+/// Whether system calls fail at random in this run (`make chaos`).
+let isChaotic = unsafe getenv("CULVERT_CHAOS_SEED") != nil
+
+/// Why a test that counts on a single try is left out then.
+let aTryMayBlock: Comment = "a single try may be told that it would block"

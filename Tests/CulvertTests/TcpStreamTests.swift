@@ -6,7 +6,7 @@ import Testing
 @testable import Culvert
 
 @Suite(.timeLimit(.minutes(5))) struct TcpReadTests {
-  @Test(arguments: loopbacks)
+  @Test(.disabled(if: isChaotic, aTryMayBlock), arguments: loopbacks)
   func `each way to read gives what has arrived, then the end`(address: SocketAddress) async throws {
     let pair = try await Connection(address)
     try await pair.client.write("abcdefghij")
@@ -42,7 +42,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Place.allCases)
+  @Test(.disabled(if: isChaotic, aTryMayBlock), arguments: Place.allCases)
   func `what would wait is nil to tryRead, until readable() or a peek returns`(place: Place) async throws {
     try await place.run {
       let pair = try await Connection()
@@ -220,7 +220,7 @@ import Testing
 
   private static let brokenPipes = SharedCount()
 
-  @Test(arguments: loopbacks)
+  @Test(.disabled(if: isChaotic, aTryMayBlock), arguments: loopbacks)
   func `writing to a peer that is gone is an error, and never SIGPIPE`(address: SocketAddress) async throws {
     let old = signal(SIGPIPE) { _ in TcpCloseTests.brokenPipes.add() }
     defer { _ = signal(SIGPIPE, old) }
@@ -239,7 +239,8 @@ import Testing
 }
 
 @Suite(.timeLimit(.minutes(5))) struct TcpWriteTests {
-  @Test func `a full buffer takes a part, and is writable once the peer has read`() async throws {
+  @Test(.disabled(if: isChaotic, aTryMayBlock))
+  func `a full buffer takes a part, and is writable once the peer has read`() async throws {
     try await onOneWorker { worker in
       let pair = try await Connection()
       let first = try #require(try pair.client.tryWrite(much))
