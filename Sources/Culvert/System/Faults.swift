@@ -30,7 +30,7 @@ package enum SystemCall: String, CaseIterable, Sendable {
   /// ```swift
   /// let script = FaultScript(seed: 7)
   /// script.add(.fail(EMFILE), to: [.accept], times: 3)
-  /// try await FaultScript.$current.withValue(script) { … }  // for this task, its children, and what it spawns
+  /// try await FaultScript.$current.withValue(script) { … }  // for this task, its children, and what it spawns; alone
   /// ```
   package final class FaultScript: Sendable {
     @TaskLocal package static var current: FaultScript?
