@@ -43,10 +43,11 @@ struct AsyncRegistration: ~Copyable, Sendable {
   /// Cancellation ends only the waiting.
   func closed() async {
     close()
-    let descriptor = info.descriptor
+    let (descriptor, key) = (info.descriptor, TaskIdentity.current.address)
+    defer { FdTable.forget(descriptor.number, key: key) }
     while !descriptor.isGone {
       let latch = Latch()
-      FdTable.onClose(of: descriptor.number) { latch.open() }
+      FdTable.onClose(of: descriptor.number, key: key) { latch.open() }
       // Asked after the action is in place, or the close might come in between.
       if descriptor.isGone { return }
       if await latch.wait(for: ()) == .cancelled { return }

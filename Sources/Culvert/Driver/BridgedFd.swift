@@ -148,9 +148,9 @@ extension BridgedFd {
   /// something; if neither helps, waiting again would spin.
   private func explain(_ failures: inout Int, during operation: @autoclosure () -> String) throws(IoError) {
     failures += 1
-    let pending = Syscalls.takePendingError(descriptor.number)
+    let pending = try use(during: operation()) { (fd) throws(IoError) in Syscalls.takePendingError(fd) }
     if pending != 0 { throw IoError(errno: pending, during: operation()) }
     if failures > 1 { throw IoError(errno: EIO, during: operation() + ": an error condition that stays") }
-    Syscalls.drainErrorQueue(descriptor.number)
+    try use(during: operation()) { (fd) throws(IoError) in Syscalls.drainErrorQueue(fd) }
   }
 }

@@ -97,7 +97,7 @@ enum FdTable {
   private struct State {
     /// Bit n of word n/64 is set while number n is claimed.
     var claimed: [UInt64] = []
-    var onClose: [Int32: [Action]] = [:]
+    var onClose: [Int32: [UInt: Action]] = [:]
     var onAnyClose: [UInt: Action] = [:]
   }
   private static let state = Locked(State())
@@ -119,12 +119,20 @@ enum FdTable {
     state.withLock { $0.claimed[word] &= ~bit }
   }
 
-  /// Calls `action` once, after that number was closed by whoever had it, on whatever thread that happens. The caller
-  /// then asks its own descriptor whether it is gone, and here again if not.
-  static func onClose(of number: Int32, _ action: @escaping Action) {
+  /// Calls `action` once, after that number was closed by whoever had it, on whatever thread that happens; in place of
+  /// an earlier action of that `key`. The caller then asks its own descriptor whether it is gone, and here again if not.
+  static func onClose(of number: Int32, key: UInt, _ action: @escaping Action) {
     state.withLock { state in
-      state.onClose[number, default: []].append(action)
+      state.onClose[number, default: [:]][key] = action
       isAwaited.store(true, ordering: .sequentiallyConsistent)
+    }
+  }
+
+  /// Takes back what `onClose` was told.
+  static func forget(_ number: Int32, key: UInt) {
+    state.withLock { state in
+      state.onClose[number]?[key] = nil
+      if state.onClose[number]?.isEmpty == true { state.onClose[number] = nil }
     }
   }
 
@@ -139,7 +147,7 @@ enum FdTable {
   static func wasClosed(_ number: Int32) {
     guard isAwaited.load(ordering: .sequentiallyConsistent) else { return }
     let actions = state.withLock { state in
-      let actions = (state.onClose.removeValue(forKey: number) ?? []) + state.onAnyClose.values
+      let actions = Array(state.onAnyClose.values) + (state.onClose.removeValue(forKey: number) ?? [:]).values
       state.onAnyClose = [:]
       isAwaited.store(!state.onClose.isEmpty, ordering: .sequentiallyConsistent)
       return actions
