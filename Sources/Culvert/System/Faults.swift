@@ -122,10 +122,7 @@ package enum SystemCall: String, CaseIterable, Sendable {
     }()
 
     private static func next(_ call: SystemCall, isTransfer: Bool) -> Fault? {
-      if let script = FaultScript.current, let fault = script.next(call, isTransfer: isTransfer) {
-        return fault
-      }
-      return everywhere?.next(call, isTransfer: isTransfer)
+      (FaultScript.current ?? everywhere)?.next(call, isTransfer: isTransfer)
     }
 
     /// What this call is to report, or `nil` if it is to be made as usual.
