@@ -13,7 +13,7 @@ import harness
 def one_round(server, connections, hold, end):
   """Opens and uses all connections, holds them that long, ends the client with `end`; whether all came back."""
   before = server.open_files()
-  command = [harness.LOAD, server.address, "--connections", str(connections), "--size", "64", "--once", "--hold", hold]
+  command = [harness.built("load"), server.address, "--connections", str(connections), "--size", "64", "--once", "--hold", hold]
   client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
   try:
     answer = client.stdout.readline().strip()

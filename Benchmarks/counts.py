@@ -1,43 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-# Counts what one request costs a server, where CPU time would be too noisy to hold a bound: system calls
-# (strace), allocations (a preloaded counter), instructions (callgrind), and the CPU an idle server uses.
-# Each count runs R and then 2R requests on fresh servers; the difference / R is free of start-up cost.
-#   python3 Benchmarks/counts.py --server 'COMMAND' [--max-epoll-ctl 0] [--max-mallocs 0]
+# Counts what a request and a connection cost a server, where CPU time would be too noisy to hold a bound: system calls,
+# allocations, instructions, memory, and the CPU an idle server uses. Each count runs N and then 2N requests, or
+# connections, on fresh servers; the difference / N is free of start-up cost. Exits 1 if a bound is exceeded.
+#   python3 Benchmarks/counts.py --server 'COMMAND' [--parts request,connection] [--max-mallocs 0]
 
 import argparse
-import os
-import re
-import struct
 import sys
-import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from harness import BUILD, Failure, Server, main
+from counting import Allocations, Instructions, strace_summary
+from harness import Server, built, main
 
-MALLOC_KINDS = ("malloc", "calloc", "realloc", "aligned")
+PARTS = ("request", "instructions", "connection", "memory", "idle")
 
 
 def parse():
-  parser = argparse.ArgumentParser(description="exact counts per request, with bounds")
+  parser = argparse.ArgumentParser(description="exact counts per request and connection, with bounds")
   parser.add_argument("--server", required=True, help="an echo server; prints `listening on HOST:PORT`")
-  parser.add_argument("--unread-server", help="a server that accepts and never reads, for the idle count")
-  parser.add_argument("--parts", default="syscalls,mallocs,idle", help="default: %(default)s")
-  parser.add_argument("--instructions", action="store_true", help="also count instructions (slow)")
+  parser.add_argument("--parts", default=",".join(PARTS), help="default: %(default)s")
   parser.add_argument("--requests", type=int, default=20000)
+  parser.add_argument("--instructed", type=int, default=4000, help="requests under callgrind, which is slow")
+  parser.add_argument("--short-connections", type=int, default=1000)
   parser.add_argument("--connections", type=int, default=64)
   parser.add_argument("--size", type=int, default=64)
+  parser.add_argument("--memory-connections", type=int, default=8000)
   parser.add_argument("--idle-connections", type=int, default=1000)
   parser.add_argument("--idle-seconds", type=float, default=5)
   parser.add_argument("--max-epoll-ctl", type=float, help="per request; io_uring_enter counts as well")
-  parser.add_argument("--max-syscalls", type=float, help="per request")
+  parser.add_argument("--max-more-syscalls", type=float, help="per request, over the C program's")
   parser.add_argument("--max-mallocs", type=float, help="per request")
   parser.add_argument("--max-instructions", type=float, help="per request")
+  parser.add_argument("--max-more-connection-syscalls", type=float, help="per connection, over the C program's")
+  parser.add_argument("--max-connection-mallocs", type=float)
+  parser.add_argument("--max-connection-bytes", type=float, help="of memory, for an idle connection")
   parser.add_argument("--max-idle-percent", type=float, default=1.0)
   parser.add_argument("--tolerance", type=float, default=0.001, help="added to each bound per request")
   options = parser.parse_args()
-  options.parts = [part for part in options.parts.split(",") if part]
-  if unknown := set(options.parts) - {"syscalls", "mallocs", "idle"}:
+  options.parts = options.parts.split(",")
+  if unknown := set(options.parts) - set(PARTS):
     parser.error(f"unknown part: {', '.join(unknown)}")
   return options
 
@@ -63,87 +64,141 @@ class Report:
     self.held = self.held and not over
 
 
-def per_request(count, options):
-  """count(requests) gives a dictionary of totals for a server that answered that many."""
-  once, twice = count(options.requests), count(2 * options.requests)
-  return {name: (twice[name] - once.get(name, 0)) / options.requests for name in twice}
+class Echoes:
+  """So many requests over open connections."""
+
+  def __init__(self, connections=64, size=64):
+    self.connections, self.size = connections, size
+
+  def run(self, server, number):
+    server.load(self.connections, self.size, "--requests", number)
 
 
-def serve(options, requests, **how):
-  with Server(options.server, **how) as server:
-    server.load(options.connections, options.size, "--requests", requests)
+class ShortConnections:
+  """So many connections, one after the other, with an echo each."""
+
+  def run(self, server, number):
+    server.run("churn_load", "--connections", 1, "--size", 64, "--total", number)
 
 
-def count_syscalls(options, requests):
-  with tempfile.NamedTemporaryFile("r") as summary:
-    serve(options, requests, tracer=["strace", "-f", "-c", "-U", "name,calls", "-o", summary.name])
-    rows = re.findall(r"^(\w+)\s+(\d+)\s*$", summary.read(), re.MULTILINE)
-  counts = {name: int(calls) for name, calls in rows if name != "total"}
-  if not counts:
-    raise Failure("strace gave no summary")
-  return counts
+def each(count, command, work, number):
+  """count(command, work, number) gives totals for a server that did so much; this, what each part of the work took."""
+  once, twice = (count(command, work, times * number) for times in (1, 2))
+  return {name: (twice[name] - once.get(name, 0)) / number for name in twice}
 
 
-def count_mallocs(options, requests):
-  with tempfile.NamedTemporaryFile() as counts:
-    counts.write(bytes(8 * len(MALLOC_KINDS)))
-    counts.flush()
-    preload = {"LD_PRELOAD": os.path.join(BUILD, "malloc_count.so"), "MALLOC_COUNT_FILE": counts.name}
-    serve(options, requests, environment=preload)
-    counts.seek(0)
-    values = dict(zip(MALLOC_KINDS, struct.unpack(f"{len(MALLOC_KINDS)}Q", counts.read())))
-  # All zero: the library was not loaded, as in a statically linked server. That must not pass for "none".
-  if not any(values.values()):
-    raise Failure("no allocation was seen at all: is the server dynamically linked?")
-  return values
+def system_calls(command, work, number):
+  with strace_summary() as (tracer, totals):
+    with Server(command, tracer=tracer) as server:
+      work.run(server, number)
+    return totals()
 
 
-def count_instructions(options, requests):
-  with tempfile.NamedTemporaryFile("r") as profile:
-    valgrind = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={profile.name}"]
-    serve(options, requests, wrapper=valgrind, timeout=120)
-    # Several "totals" lines if the profile was written in parts.
-    totals = re.findall(r"^totals: (\d+)", profile.read(), re.MULTILINE)
-  if not totals:
-    raise Failure("callgrind gave no totals")
-  return {"instructions": sum(map(int, totals))}
+def allocations(command, work, number):
+  with Allocations() as counting:
+    with Server(command, environment=counting.environment) as server:
+      work.run(server, number)
+    return counting.totals()
 
 
-def idle_percent(command, options, kind):
-  with Server(command) as server, server.connected(options.idle_connections, f"--{kind}", "--hold", 3600):
-    time.sleep(0.5)  # the work of accepting ends
+def instructions(command, work, number):
+  with Instructions(command) as counting:
+    with Server(counting.command, wrapper=counting.wrapper, timeout=120) as server:
+      work.run(server, number)
+    return {"instructions": counting.total()}
+
+
+def connection_bytes(command, number):
+  """Memory that an idle connection takes, its task included."""
+  with Server(command) as server:
+    server.load(1, 64, "--requests", 10)
+    before = server.memory()["pss"]
+    with server.connected(number, "--idle", "--hold", 3600):
+      time.sleep(0.5)  # the work of accepting ends
+      return (server.memory()["pss"] - before) / number
+
+
+def idle_percent(command, options):
+  with Server(command) as server, server.connected(options.idle_connections, "--idle", "--hold", 3600):
+    time.sleep(0.5)
     (before, _), start = server.cpu(), time.monotonic()
     time.sleep(options.idle_seconds)
     return 100 * (server.cpu()[0] - before) / (time.monotonic() - start)
 
 
-def run():
+def changes(calls):
+  """libuv may hand epoll_ctl operations to the kernel through a ring, where strace sees only the entry."""
+  return calls.get("epoll_ctl", 0) + calls.get("io_uring_enter", 0)
+
+
+def counts_of(command, requests=3000, connections=300):
+  """All of one server's counts, for the results page."""
+  echoes, short = Echoes(), ShortConnections()
+
+  def total(count, work, number):
+    return max(0, sum(each(count, command, work, number).values()))
+
+  return {
+    "instructions": round(total(instructions, echoes, requests)),
+    "mallocs": round(total(allocations, echoes, requests), 2),
+    "syscalls": round(total(system_calls, echoes, requests), 2),
+    "epoll_ctl": round(changes(each(system_calls, command, echoes, requests)), 2),
+    "connection_mallocs": round(total(allocations, short, connections), 1),
+    "connection_syscalls": round(total(system_calls, short, connections), 1),
+  }
+
+
+def count_requests(options, report):
+  echoes = Echoes(options.connections, options.size)
+  reference = sum(each(system_calls, built("epoll_echo"), echoes, options.requests).values())
+  calls = each(system_calls, options.server, echoes, options.requests)
+  report.table("system calls of a request", calls)
+  report.bound("= epoll_ctl", changes(calls), options.max_epoll_ctl)
+  report.bound("= all", sum(calls.values()), None)
+  report.bound("= more than C", sum(calls.values()) - reference, options.max_more_syscalls)
+  mallocs = each(allocations, options.server, echoes, options.requests)
+  report.table("allocations of a request", mallocs)
+  report.bound("= all", sum(mallocs.values()), options.max_mallocs)
+
+
+def count_connections(options, report):
+  short, number = ShortConnections(), options.short_connections
+  reference = sum(each(system_calls, built("epoll_echo"), short, number).values())
+  calls = each(system_calls, options.server, short, number)
+  report.table("system calls of a connection with one request", calls)
+  report.bound("= all", sum(calls.values()), None)
+  # A first read that comes before its request is one call more, and a matter of time: hence the half.
+  report.bound("= more than C", sum(calls.values()) - reference, options.max_more_connection_syscalls, 0.5)
+  mallocs = each(allocations, options.server, short, number)
+  report.table("allocations of a connection", mallocs)
+  report.bound("= all", sum(mallocs.values()), options.max_connection_mallocs, 0.1)
+
+
+def count_instructions(options, report):
+  echoes = Echoes(options.connections, options.size)
+  count = each(instructions, options.server, echoes, options.instructed)
+  print("\ninstructions of a request, in user space")
+  report.bound("= all", count["instructions"], options.max_instructions)
+
+
+def body():
   options = parse()
   report = Report(options.tolerance)
-  print(f"{options.server}: {options.connections} connections x {options.size} B, per request")
-  if "syscalls" in options.parts:
-    counts = per_request(lambda requests: count_syscalls(options, requests), options)
-    report.table("system calls", counts)
-    # libuv may hand epoll_ctl operations to the kernel through a ring, where strace sees only the entry.
-    changes = counts.get("epoll_ctl", 0) + counts.get("io_uring_enter", 0)
-    report.bound("= epoll_ctl", changes, options.max_epoll_ctl)
-    report.bound("= all", sum(counts.values()), options.max_syscalls)
-  if "mallocs" in options.parts:
-    counts = per_request(lambda requests: count_mallocs(options, requests), options)
-    report.table("allocations", counts)
-    report.bound("= all", sum(counts.values()), options.max_mallocs)
-  if options.instructions:
-    counts = per_request(lambda requests: count_instructions(options, requests), options)
-    print("\ninstructions in user space")
-    report.bound("= all", counts["instructions"], options.max_instructions)
+  print(f"{options.server}: {options.connections} connections x {options.size} B")
+  if "request" in options.parts:
+    count_requests(options, report)
+  if "instructions" in options.parts:
+    count_instructions(options, report)
+  if "connection" in options.parts:
+    count_connections(options, report)
+  if "memory" in options.parts:
+    print(f"\nmemory of an idle connection, {options.memory_connections} of them")
+    report.bound("= bytes", connection_bytes(options.server, options.memory_connections), options.max_connection_bytes)
   if "idle" in options.parts:
     print(f"\nidle CPU, percent of one core, {options.idle_connections} connections")
-    report.bound("silent", idle_percent(options.server, options, "idle"), options.max_idle_percent, 0)
-    if options.unread_server:
-      percent = idle_percent(options.unread_server, options, "unread")
-      report.bound("unread bytes", percent, options.max_idle_percent, 0)
+    report.bound("silent", idle_percent(options.server, options), options.max_idle_percent, 0)
   return report.held
 
 
 if __name__ == "__main__":
-  main(run)
+  main(body)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# What measure.py and counts.py share: starting a server until it listens, running the load generator
-# against it, reading its CPU time, and ending exactly the processes that were started.
+# What all scripts here share: starting a server until it listens, running load generators against it, reading its
+# CPU time, and ending exactly the processes that were started.
 
 import contextlib
 import os
 import re
+import resource
 import shlex
 import signal
 import subprocess
@@ -12,19 +13,59 @@ import sys
 import tempfile
 import time
 
-BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), ".build")
-REFERENCE = os.path.join(BUILD, "epoll_echo")
-LOAD = os.path.join(BUILD, "load")
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(ROOT, "Benchmarks", ".build", "c")
 SERVER_CPU, LOAD_CPU = 0, 1
+PRIORITY, NICE = 20, -20
 TICK = os.sysconf("SC_CLK_TCK")
+
+# How servers and generators are scheduled; who measures time sets it. A real-time priority keeps all others off their
+# processors, but threads of one server then do not preempt each other as they would; "nice" keeps that, and most others off.
+SCHEDULING = ("realtime", "nice", "normal")
+scheduling = "normal"
 
 
 class Failure(Exception):
   """Something the caller should read as one line rather than as a stack trace."""
 
 
-def pinned(cpu):
-  return lambda: os.sched_setaffinity(0, {cpu})
+def built(program):
+  return os.path.join(BUILD, program)
+
+
+def schedule(how):
+  if how == "realtime":
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+  elif how == "nice":
+    os.setsid()
+    os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
+      group.write(str(NICE))  # a session is a group of its own, whose share this sets
+
+
+def may_schedule(how):
+  """Whether this process may do that, found out by a child."""
+  return subprocess.run(["true"], preexec_fn=lambda: None if tried(how) else os._exit(1)).returncode == 0
+
+
+def tried(how):
+  try:
+    schedule(how)
+    return True
+  except OSError:
+    return False
+
+
+def prepared(cpu=None):
+  """What a child does before it becomes its program: one CPU, its scheduling, and as many files as it may have."""
+  def prepare():
+    if cpu is not None:
+      os.sched_setaffinity(0, {cpu})
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    schedule(scheduling)
+
+  return prepare
 
 
 def busy(cpu):
@@ -39,6 +80,10 @@ def wait_until(condition, timeout, interval=0.005):
   while not (result := condition()) and time.monotonic() < end:
     time.sleep(interval)
   return result
+
+
+def key_values(line):
+  return dict(pair.split("=") for pair in line.split())
 
 
 class Server:
@@ -57,7 +102,7 @@ class Server:
     self.output = tempfile.TemporaryFile()
     try:
       self.process = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL, stdout=self.output,
-                                      env=self.environment, preexec_fn=pinned(SERVER_CPU))
+                                      env=self.environment, preexec_fn=prepared(SERVER_CPU))
     except OSError as error:
       raise Failure(f"cannot start {self.arguments[0]}: {error.strerror}") from None
     try:
@@ -103,42 +148,58 @@ class Server:
       user = int(stat.read().rpartition(")")[2].split()[11]) / TICK
     return time.clock_gettime(~self.pid << 3 | 2), user  # the id clock_getcpuclockid(3) gives
 
-  def open_files(self):
-    return len(os.listdir(f"/proc/{self.pid}/fd"))
+  def memory(self):
+    """Bytes of this process in the machine's memory: resident, and with shared pages divided by who shares them."""
+    with open(f"/proc/{self.pid}/smaps_rollup") as rollup:
+      text = rollup.read()
+    return {name.lower(): int(re.search(rf"^{name}: +(\d+) kB", text, re.MULTILINE)[1]) * 1024
+            for name in ("Rss", "Pss")}
 
-  def load(self, connections, size, *extent):
-    """Runs the load generator to its end and waits until the server has closed the connections."""
+  def open_files(self):
+    folder = f"/proc/{self.pid}/fd"
+    return os.stat(folder).st_size or len(os.listdir(folder))  # the size is 0 before Linux 6.2
+
+  def run(self, program, *arguments):
+    """Runs a load generator to its end and waits until the server has closed the connections."""
     before = self.open_files()
-    command = [LOAD, self.address, "--connections", str(connections), "--size", str(size), *map(str, extent)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(LOAD_CPU))
+    command = [built(program), self.address, *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=prepared(LOAD_CPU))
     if done.returncode != 0:
-      raise Failure(f"load failed against {self.command}: {done.stdout.strip()}")
+      raise Failure(f"{program} failed against {self.command}: {done.stdout.strip()}")
     wait_until(lambda: self.open_files() <= before, 2)
 
+  def load(self, connections, size, *extent):
+    self.run("load", "--connections", connections, "--size", size, *extent)
+
   @contextlib.contextmanager
-  def connected(self, connections, *extent):
-    """A load generator whose connections are open, and accepted, for as long as the context lasts."""
+  def generator(self, program, *arguments, holds=0):
+    """A load generator that has started; the connections it holds are open, and accepted, as long as the context lasts."""
     before = self.open_files()
-    command = [LOAD, self.address, "--connections", str(connections), *map(str, extent)]
+    command = [built(program), self.address, *map(str, arguments)]
     load = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                            preexec_fn=pinned(LOAD_CPU))
+                            preexec_fn=prepared(LOAD_CPU))
     try:
       if not load.stdout.readline().startswith("connected "):
         raise Failure("the load generator could not connect")
-      if not wait_until(lambda: self.open_files() >= before + connections, 10):
+      if not wait_until(lambda: self.open_files() >= before + holds, 10):
         raise Failure(f"the server accepted {self.open_files() - before} connections only")
       yield load
-      if load.poll() is not None or self.open_files() < before + connections:
+      if load.poll() is not None or self.open_files() < before + holds:
         raise Failure("connections that were to stay open were closed")
     finally:
       load.terminate()
       load.wait()
+      load.stdin.close()
+      load.stdout.close()
+
+  def connected(self, connections, *extent):
+    return self.generator("load", "--connections", connections, *extent, holds=connections)
 
 
 def main(body):
   """Runs body, which returns whether all bounds held; a signal unwinds, so that servers are ended."""
   signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-  if not all(os.path.exists(path) for path in (REFERENCE, LOAD)):
+  if not all(os.path.exists(built(program)) for program in ("epoll_echo", "load")):
     sys.exit("the C programs are missing; build them: make -C Benchmarks")
   if not {SERVER_CPU, LOAD_CPU} <= os.sched_getaffinity(0):
     sys.exit(f"CPUs {SERVER_CPU} and {LOAD_CPU} are needed: one for the server, one for the load")

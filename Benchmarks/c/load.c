@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // The load generator: opens N connections to an echo server, plays ping-pong on each and checks every byte.
 //   load HOST:PORT --connections N --size BYTES (--seconds S | --requests R)    prints one key=value line
-//   load HOST:PORT --connections N --size BYTES --steps     the same for each line of seconds on stdin
+//   load HOST:PORT --connections N --size BYTES --steps     steps: see common.h; the connections stay open between them
 //   load HOST:PORT --connections N (--idle | --unread | --once) --hold SECONDS     prints N, then holds them
 // --unread sends one byte per connection and reads nothing. Any error, any wrong byte: exit 1.
+// --lines: what is sent are lines, one a request.
 
 #define _GNU_SOURCE
+#include "common.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,33 +36,17 @@ static enum mode mode = PING_PONG;
 static uint64_t connection_count = 1, size = 64, request_limit;
 static double seconds, hold_seconds;
 
+static bool lines;  // each request ends with the only newline in it
+
 static struct connection *connections;
 static int epoll_fd;
 static uint64_t issued, answered, outstanding, errors, mismatches, deadline = UINT64_MAX;
 static uint64_t latencies[64 * 64];  // see slot()
 
-static void fail(const char *what) {
-  fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
-  exit(1);
-}
-
-static uint64_t now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
-
 static void usage(void) {
   fputs("usage: load HOST:PORT --connections N --size BYTES (--seconds S | --requests R |\n"
-        "            --steps | --idle | --unread | --once) [--hold SECONDS]\n", stderr);
+        "            --steps | --idle | --unread | --once) [--lines] [--hold SECONDS]\n", stderr);
   exit(2);
-}
-
-static double number(const char *text, double minimum, double maximum) {
-  char *end;
-  double value = strtod(text, &end);
-  if (end == text || *end != 0 || !(value >= minimum && value <= maximum)) usage();
-  return value;
 }
 
 // Log-linear histogram of nanoseconds: 64 slots for each power of two, so a slot is at most 1.6 % wide.
@@ -82,6 +64,10 @@ static double percentile_us(double fraction) {
   return 0;
 }
 
+static void make_lines(char *bytes, uint64_t position, size_t length) {
+  for (size_t i = 0; i < length; i++) bytes[i] = (position + i + 1) % size == 0 ? '\n' : (char)('a' + (bytes[i] & 15));
+}
+
 // The bytes a connection sends at a position: a counter, scrambled so that no two connections and no two
 // places in a stream look alike. Computed twice rather than kept, so 20,000 connections cost no memory.
 static const char *pattern(const struct connection *c, uint64_t position, size_t length) {
@@ -92,6 +78,7 @@ static const char *pattern(const struct connection *c, uint64_t position, size_t
     uint64_t word = (origin + i) * 0x9e3779b97f4a7c15u;
     words[i - first] = word ^ (word >> 32);
   }
+  if (lines) make_lines((char *)words, first * 8, (last - first) * 8);
   return (const char *)words + position % 8;
 }
 
@@ -203,42 +190,14 @@ static void hold(void) {
   for (uint64_t at; (at = now()) < end;) serve_events((int)((end - at) / 1000000 + 1));
 }
 
-// The connections stay open and silent between steps, so whoever asks for them can read the server's CPU time
-// with nothing under way, and take turns with another server in slices shorter than the machine's moods.
-static void run_steps(void) {
-  printf("connected %" PRIu64 "\n", connection_count);
-  fflush(stdout);
-  char line[64];
-  while (fgets(line, sizeof line, stdin) != NULL) {
-    line[strcspn(line, "\n")] = 0;
-    seconds = number(line, 0.001, 86400);
-    ping_pong();
-  }
-}
-
-// Past half of the ports of one source address the kernel's search for a free one takes milliseconds, and at
-// 28,000 it fails; on loopback every 8,192 connections therefore come from an address of their own.
-static void spread_source(int fd, uint32_t index, const struct addrinfo *address) {
-  const struct sockaddr_in *server = (const struct sockaddr_in *)(const void *)address->ai_addr;
-  if (index < 8192 || address->ai_family != AF_INET || ntohl(server->sin_addr.s_addr) >> 24 != 127) return;
-  struct sockaddr_in source = {.sin_family = AF_INET};
-  source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + index / 8192);
-  int on = 1;
-  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-  if (bind(fd, (const struct sockaddr *)&source, sizeof source) != 0) fail("bind");
+static void step(double duration) {
+  seconds = duration;
+  ping_pong();
 }
 
 static void connect_one(uint32_t index, const struct addrinfo *address) {
   struct connection *c = &connections[index];
-  struct timeval limit = {.tv_sec = STALL_S};
-  int on = 1;
-  c->fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (c->fd < 0) fail("socket");
-  setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);  // bounds the connect
-  setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  spread_source(c->fd, index, address);
-  if (connect(c->fd, address->ai_addr, address->ai_addrlen) != 0) fail("connect");
-  if (fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0) fail("fcntl");
+  c->fd = connect_to(address, index);
   if (mode == UNREAD && send(c->fd, "u", 1, MSG_NOSIGNAL) != 1) fail("send");
   uint32_t wanted = mode == UNREAD ? EPOLLRDHUP | EPOLLET : EPOLLIN | EPOLLOUT | EPOLLET;
   struct epoll_event event = {.events = wanted, .data.u32 = index};
@@ -258,25 +217,13 @@ static void connect_all(const struct addrinfo *address) {
   }
 }
 
-static struct addrinfo *resolve(char *text) {
-  struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *found;
-  char *colon = strrchr(text, ':');
-  if (colon == NULL) usage();
-  *colon = 0;
-  if (text[0] == '[' && colon[-1] == ']') {
-    text++;
-    colon[-1] = 0;
-  }
-  if (getaddrinfo(text, colon + 1, &hints, &found) != 0) usage();
-  return found;
-}
-
 static void parse(int argc, char **argv) {
   const struct option options[] = {
       {"connections", 1, NULL, 'c'}, {"size", 1, NULL, 'b'}, {"seconds", 1, NULL, 's'},
       {"requests", 1, NULL, 'r'},    {"hold", 1, NULL, 'h'}, {"idle", 0, NULL, 'i'},
       {"unread", 0, NULL, 'u'},      {"once", 0, NULL, 'o'},
-      {"steps", 0, NULL, 't'},       {0}};
+      {"steps", 0, NULL, 't'},       {"lines", 0, NULL, 'l'},
+      {0}};
   for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
     switch (option) {
     case 'c': connection_count = (uint64_t)number(optarg, 1, MAX_CONNECTIONS); break;
@@ -288,6 +235,7 @@ static void parse(int argc, char **argv) {
     case 'u': mode = UNREAD; break;
     case 'o': mode = ONCE; break;
     case 't': mode = STEPS; break;
+    case 'l': lines = true; break;
     default: usage();
     }
   }
@@ -299,13 +247,12 @@ static void parse(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   parse(argc, argv);
-  struct rlimit files;
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
-  connect_all(resolve(argv[optind]));
+  raise_file_limit();
+  struct addrinfo *address = resolve(argv[optind], SOCK_STREAM);
+  if (address == NULL) usage();
+  connect_all(address);
   if (mode == PING_PONG || mode == ONCE) ping_pong();
-  if (mode == STEPS) run_steps();
+  if (mode == STEPS) run_steps(connection_count, step);
   if (mode == ONCE || mode == IDLE || mode == UNREAD) hold();
   if (errors > 0 || mismatches > 0) {
     fprintf(stderr, "load: errors=%" PRIu64 " mismatches=%" PRIu64 "\n", errors, mismatches);

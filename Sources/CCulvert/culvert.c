@@ -13,8 +13,13 @@
 
 _Thread_local void *culvert_thread_loop = NULL;
 _Thread_local int culvert_thread_budget = 0;
+_Thread_local uint64_t culvert_thread_turn_time = 0;
 
 // --- threads ---------------------------------------------------------------------------------------------
+
+volatile unsigned culvert_forks = 0;
+static void count_fork(void) { culvert_forks++; }
+void culvert_watch_forks(void) { pthread_atfork(NULL, NULL, count_fork); }
 
 struct start {
   void (*body)(void *);
@@ -117,6 +122,16 @@ void culvert_fill_standard_descriptors(void) {
 
 bool culvert_is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
 
+int culvert_set_cloexec(int fd) { return fcntl(fd, F_SETFD, FD_CLOEXEC); }
+
+int culvert_prepare_socket(int fd) {
+#if defined(SO_NOSIGPIPE)
+  int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+  return culvert_set_cloexec(fd);
+}
+
 int culvert_dup_cloexec(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
 int culvert_open_read(const char *path, bool nonblocking) {
@@ -132,6 +147,7 @@ int culvert_accept(int fd, struct sockaddr *address, socklen_t *length) {
 int culvert_socket_pair(int type, int fds[2]) {
   return socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
 }
+int culvert_pipe(int fds[2]) { return pipe2(fds, O_NONBLOCK | O_CLOEXEC); }
 int culvert_send_flags(void) { return MSG_NOSIGNAL; }
 
 int culvert_drain_error_queue(int fd) {
@@ -178,10 +194,39 @@ int culvert_socket_pair(int type, int fds[2]) {
   if (prepare(fds[1]) < 0) return close(fds[0]), -1;
   return 0;
 }
+int culvert_pipe(int fds[2]) {
+  if (pipe(fds) < 0) return -1;
+  for (int end = 0; end < 2; end++) {
+    if (culvert_set_cloexec(fds[end]) < 0 || culvert_set_nonblocking(fds[end], true) < 0) {
+      return close(fds[0]), close(fds[1]), -1;
+    }
+  }
+  return 0;
+}
 int culvert_send_flags(void) { return 0; }
 int culvert_drain_error_queue(int fd) { return (void)fd, 0; }
 
 #endif
+
+ssize_t culvert_write_silently(int fd, const void *bytes, size_t count) {
+  sigset_t sigpipe, pending, before;
+  sigemptyset(&sigpipe);
+  sigaddset(&sigpipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
+  // One that is held back already is somebody else's.
+  sigpending(&pending);
+  int is_ours = !sigismember(&pending, SIGPIPE);
+  ssize_t written = write(fd, bytes, count);
+  int error = errno;
+  if (written < 0 && error == EPIPE && is_ours) {
+    int number;
+    sigpending(&pending);
+    if (sigismember(&pending, SIGPIPE)) sigwait(&sigpipe, &number);
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  errno = error;
+  return written;
+}
 
 int culvert_poll_now(int fd, int wanted) {
   struct pollfd poll_fd = {.fd = fd, .events = 0, .revents = 0};
@@ -190,17 +235,124 @@ int culvert_poll_now(int fd, int wanted) {
 #if defined(POLLRDHUP)
   if (wanted & 4) poll_fd.events |= POLLRDHUP;
 #endif
+  if (wanted & 8) poll_fd.events |= POLLPRI;
   int count = poll(&poll_fd, 1, 0);
   if (count <= 0) return count;
   if (poll_fd.revents & POLLNVAL) return errno = EBADF, -1;
-  if (poll_fd.revents & (POLLERR | POLLHUP)) return wanted;
+  if (poll_fd.revents & POLLHUP) return wanted;
+  // A queue of errors holds this up too, on a connection that lives.
+  if (poll_fd.revents & POLLERR) return wanted & ~16;
   int ready = 0;
   if (poll_fd.revents & POLLIN) ready |= 1;
   if (poll_fd.revents & POLLOUT) ready |= 2;
 #if defined(POLLRDHUP)
   if (poll_fd.revents & POLLRDHUP) ready |= 4;
 #endif
+  if (poll_fd.revents & POLLPRI) ready |= 8;
   return ready & wanted;
+}
+
+// --- Unix sockets ------------------------------------------------------------------------------------------
+
+int culvert_file_at(const unsigned char *path, struct culvert_file *file) {
+  struct stat status;
+  if (lstat((const char *)path, &status) < 0) return -1;
+  file->is_socket = S_ISSOCK(status.st_mode);
+  file->device = (uint64_t)status.st_dev;
+  file->inode = (uint64_t)status.st_ino;
+  return 0;
+}
+
+int culvert_unlink(const unsigned char *path) { return unlink((const char *)path); }
+int culvert_chmod(const unsigned char *path, uint32_t mode) { return chmod((const char *)path, (mode_t)mode); }
+
+int culvert_peer_credentials(int fd, struct culvert_credentials *credentials) {
+#if defined(__linux__)
+  struct ucred peer;
+  socklen_t length = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return -1;
+  *credentials = (struct culvert_credentials){.uid = peer.uid, .gid = peer.gid, .pid = peer.pid};
+#else
+  uid_t uid;
+  gid_t gid;
+  if (getpeereid(fd, &uid, &gid) < 0) return -1;
+  *credentials = (struct culvert_credentials){.uid = uid, .gid = gid, .pid = 0};
+#if defined(LOCAL_PEERPID)
+  pid_t pid;
+  socklen_t length = sizeof pid;
+  if (getsockopt(fd, SOL_LOCAL, LOCAL_PEERPID, &pid, &length) == 0) credentials->pid = pid;
+#endif
+#endif
+  return 0;
+}
+
+ssize_t culvert_send_descriptors(int fd, const void *bytes, size_t count, const int *fds, int fd_count) {
+  union {
+    struct cmsghdr aligned;
+    char bytes[CMSG_SPACE(sizeof(int) * culvert_most_descriptors)];
+  } control;
+  struct iovec vector = {(void *)bytes, count};
+  struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+  if (fd_count > culvert_most_descriptors) return errno = EINVAL, -1;
+  if (fd_count > 0) {
+    memset(&control, 0, sizeof control);
+    message.msg_control = control.bytes;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)fd_count);
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)fd_count);
+    memcpy(CMSG_DATA(header), fds, sizeof(int) * (size_t)fd_count);
+  }
+  return sendmsg(fd, &message, culvert_send_flags());
+}
+
+#if !defined(MSG_CMSG_CLOEXEC)
+#define MSG_CMSG_CLOEXEC 0
+#endif
+#if defined(__linux__) && !defined(SCM_PIDFD)
+#define SCM_PIDFD 0x04
+#endif
+
+/// Every descriptor that came is either in `received` or closed.
+static void keep_descriptors(struct cmsghdr *header, bool wanted, struct culvert_descriptors *received) {
+  size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  for (size_t index = 0; index < count; index++) {
+    int fd;
+    memcpy(&fd, CMSG_DATA(header) + index * sizeof fd, sizeof fd);
+    if (MSG_CMSG_CLOEXEC == 0) fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (wanted && received->count < culvert_most_descriptors) {
+      received->fds[received->count++] = fd;
+    } else {
+      if (wanted) received->truncated = true;
+      if (fd >= 0) close(fd);
+    }
+  }
+}
+
+ssize_t culvert_receive_descriptors(int fd, void *bytes, size_t count, struct culvert_descriptors *received) {
+  union {
+    struct cmsghdr aligned;
+    // And for what options may add: credentials, a security label, a descriptor of the peer's process.
+    char bytes[CMSG_SPACE(sizeof(int) * culvert_most_descriptors) + 1024];
+  } control;
+  struct iovec vector = {bytes, count};
+  struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof control;
+  received->count = 0;
+  received->truncated = false;
+  ssize_t result = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+  if (result < 0) return result;
+  received->truncated = (message.msg_flags & MSG_CTRUNC) != 0;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET) continue;
+    if (header->cmsg_type == SCM_RIGHTS) keep_descriptors(header, true, received);
+#if defined(__linux__)
+    if (header->cmsg_type == SCM_PIDFD) keep_descriptors(header, false, received);
+#endif
+  }
+  return result;
 }
 
 int culvert_msg_peek(void) { return MSG_PEEK; }
@@ -209,3 +361,36 @@ int culvert_sock_dgram(void) { return SOCK_DGRAM; }
 int culvert_ipproto_tcp(void) { return IPPROTO_TCP; }
 int culvert_ipproto_ip(void) { return IPPROTO_IP; }
 int culvert_ipproto_ipv6(void) { return IPPROTO_IPV6; }
+
+// --- socket options that not every platform has; -1 is answered by ENOPROTOOPT --------------------------------
+
+#ifdef SO_REUSEPORT
+int culvert_so_reuseport(void) { return SO_REUSEPORT; }
+#else
+int culvert_so_reuseport(void) { return -1; }
+#endif
+#ifdef TCP_QUICKACK
+int culvert_tcp_quickack(void) { return TCP_QUICKACK; }
+#else
+int culvert_tcp_quickack(void) { return -1; }
+#endif
+#ifdef IP_BIND_ADDRESS_NO_PORT
+int culvert_ip_bind_address_no_port(void) { return IP_BIND_ADDRESS_NO_PORT; }
+#else
+int culvert_ip_bind_address_no_port(void) { return -1; }
+#endif
+#ifdef TCP_KEEPIDLE
+int culvert_tcp_keepidle(void) { return TCP_KEEPIDLE; }
+#else
+int culvert_tcp_keepidle(void) { return TCP_KEEPALIVE; }
+#endif
+#ifdef TCP_USER_TIMEOUT
+int culvert_tcp_user_timeout(void) { return TCP_USER_TIMEOUT; }
+#else
+int culvert_tcp_user_timeout(void) { return -1; }
+#endif
+#ifdef SO_BINDTODEVICE
+int culvert_so_bindtodevice(void) { return SO_BINDTODEVICE; }
+#else
+int culvert_so_bindtodevice(void) { return -1; }
+#endif

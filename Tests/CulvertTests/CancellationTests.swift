@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cancellation, with one handler for a task's life and with one for a wait.
 import CCulvert
+import CulvertTesting
 import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(5))) struct CancellationTests {
+@Suite(.timeLimit(watchdog)) struct CancellationTests {
   /// A source on which nothing arrives, and its other end.
   private func silentSource() throws -> (bridge: BridgedFd, peer: Int32) {
     let (mine, theirs) = try socketPair()
@@ -37,14 +38,14 @@ import Testing
       let parent = try #require(Runtime.current).spawn {
         let child = await withTaskGroup(of: IoError.Code?.self) { group in
           group.addTask { await failure { try await bridge.asyncCall(.readable, readByte) } }
-          await turn(worker)
+          await worker.idle()
           group.cancelAll()
           return await group.next() ?? nil
         }
         #expect(child == .cancelled)
         return try await bridge.asyncCall(.readable, readByte)
       }
-      await turn(worker, 10)
+      await worker.idle()
       #expect(writeByte(peer, 4))
       #expect(try await parent.value == 4)
     }
@@ -60,7 +61,7 @@ import Testing
         let own = await failure { try await bridge.asyncCall(.readable, readByte) }
         return [await one, await two, own]
       }
-      await turn(worker)
+      await worker.idle()
       parent.cancel()
       #expect(try await parent.value == [.cancelled, .cancelled, .cancelled])
     }
@@ -77,7 +78,7 @@ import Testing
         #expect(await inner.value == .cancelled)
         return try await bridge.asyncCall(.readable, readByte)
       }
-      await turn(worker, 10)
+      await worker.idle()
       #expect(writeByte(peer, 8))
       #expect(try await outer.value == 8)
     }
@@ -122,7 +123,7 @@ import Testing
         await TaskOwner.scope { await Task.yield() }
         return await failure { try await bridge.asyncCall(.readable, readByte) }
       }
-      await turn(worker)
+      await worker.idle()
       task.cancel()
       #expect(await task.value == .cancelled)
     }
@@ -175,7 +176,7 @@ import Testing
         close(peer)
       }
       for worker in runtime.workers {
-        try await runtime.spawn(on: worker) { await turn(worker) }.value
+        try await runtime.spawn(on: worker) { await worker.idle() }.value
         #expect(worker.driver.handle.registrationCount == 0)
       }
     }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import CCulvert
+import CulvertTesting
 import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(5))) struct DescriptorTests {
+@Suite(.timeLimit(watchdog)) struct DescriptorTests {
   /// A descriptor whose number nobody else is given while the test looks at it: the `index`th from the end.
   private func highDescriptor(_ index: Int) throws -> Int32 {
     let number = Int32(descriptorLimit - index)
@@ -82,7 +83,7 @@ import Testing
     for round in 0..<200 {
       let fd = try highDescriptor(6)
       let descriptor = Descriptor(adopting: fd)
-      let closings = SharedCount()
+      let closings = Tally()
       await withDiscardingTaskGroup { group in
         for index in 0..<8 {
           group.addTask {

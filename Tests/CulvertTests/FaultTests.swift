@@ -2,20 +2,21 @@
 // What the kernel may answer at any time, on purpose: each call that can fail, failing.
 #if FaultInjection
   import CCulvert
+  import CulvertTesting
   import Testing
 
   @testable import Culvert
 
-  @Suite(.timeLimit(.minutes(5))) struct FaultTests {
+  @Suite(.timeLimit(watchdog)) struct FaultTests {
     /// Runs `body` on a worker under a script, and returns the script.
     private func under(
-      _ fault: Fault, to calls: Set<SystemCall>, times: Int? = nil, chance: Double = 1,
+      _ fault: FaultScript.Fault, to calls: Set<FaultScript.Call>, times: Int? = nil, chance: Double = 1,
       _ body: @escaping @concurrent @Sendable (Worker) async throws -> Void
     ) async throws -> FaultScript {
       let script = FaultScript(seed: 1)
       try await onOneWorker { worker in
         script.add(fault, to: calls, times: times, chance: chance)
-        try await FaultScript.$current.withValue(script) { try await body(worker) }
+        try await script.run { try await body(worker) }
       }
       return script
     }
@@ -42,13 +43,14 @@
     }
 
     @Test(arguments: [
-      (SystemCall.socket, EMFILE, IoError.Code.tooManyDescriptors), (.socket, ENFILE, .tooManyDescriptors),
+      (FaultScript.Call.socket, EMFILE, IoError.Code.tooManyDescriptors),
+      (.socket, ENFILE, .tooManyDescriptors),
       (.socket, ENOBUFS, .outOfMemory), (.bind, EADDRINUSE, .addressInUse),
       (.bind, EACCES, .permissionDenied),
       (.listen, EADDRINUSE, .addressInUse), (.setsockopt, ENOBUFS, .outOfMemory),
       (.getsockname, ENOBUFS, .outOfMemory),
     ])
-    func `a listener that can't be made says why`(call: SystemCall, errno: Int32, code: IoError.Code)
+    func `a listener that can't be made says why`(call: FaultScript.Call, errno: Int32, code: IoError.Code)
       async throws
     {
       let script = try await under(.fail(errno), to: [call], times: 1) { _ in
@@ -65,13 +67,13 @@
     }
 
     @Test(arguments: [
-      (SystemCall.socket, EMFILE, IoError.Code.tooManyDescriptors),
+      (FaultScript.Call.socket, EMFILE, IoError.Code.tooManyDescriptors),
       (.connect, ECONNREFUSED, .connectionRefused),
       (.connect, ENETUNREACH, .unreachable), (.connect, EADDRNOTAVAIL, .addressNotAvailable),
       (.connect, ETIMEDOUT, .timedOut), (.connect, ENETDOWN, .networkDown),
       (.setsockopt, ENOBUFS, .outOfMemory),
     ])
-    func `a connection that can't be made says why`(call: SystemCall, errno: Int32, code: IoError.Code)
+    func `a connection that can't be made says why`(call: FaultScript.Call, errno: Int32, code: IoError.Code)
       async throws
     {
       _ = try await under(.fail(errno), to: [], times: 0) { _ in
@@ -79,7 +81,7 @@
         let address = try listener.localAddress
         let script = FaultScript()
         script.add(.fail(errno), to: [call], times: 1)
-        await FaultScript.$current.withValue(script) {
+        await script.run {
           do throws(IoError) {
             _ = try await TcpStream.connect(to: address)
             Issue.record("no error")
@@ -101,7 +103,7 @@
     }
 
     @Test func `a signal at every other call is never seen`() async throws {
-      let calls = SystemCall.allCases.filter { !$0.isUv && $0 != .connect }
+      let calls = FaultScript.Call.allCases.filter { !$0.isUv && $0 != .connect }
       let script = try await under(.fail(EINTR), to: Set(calls), chance: 0.5) { _ in
         try await echoRoundTrip(100_000)
       }
@@ -136,7 +138,7 @@
     func `for want of descriptors or memory accept pauses, says so once, and goes on`(errno: Int32)
       async throws
     {
-      let reports = SharedCount()
+      let reports = Tally()
       let script = try await under(.fail(errno), to: [.accept], times: 6) { worker in
         let listener = try await TcpListener.bind("127.0.0.1:0", onPressure: { _ in reports.add() })
         async let client = TcpStream.connect(to: listener.localAddress)
@@ -161,7 +163,7 @@
         let task = Task(executorPreference: worker) { try await listener.accept() }
         let start = MonotonicTime.now
         for spare in spares {
-          await turn(worker, 5)
+          await worker.idle()
           spare.close()
         }
         _ = try await task.value
@@ -180,7 +182,7 @@
         let script = FaultScript()
         script.add(.fail(errno), to: [.receive])
         let before = worker.driver.turn
-        await FaultScript.$current.withValue(script) {
+        await script.run {
           #expect(await failure { try await server.read(upTo: 1) } == IoError.Code(errno: errno))
         }
         #expect(script.injected[.receive] == 1)
@@ -199,7 +201,7 @@
         let script = FaultScript()
         script.add(.atMost(10), to: [.send], times: 2)
         script.add(.fail(EPIPE), to: [.send], after: 2)
-        await FaultScript.$current.withValue(script) {
+        await script.run {
           do throws(IoError) {
             try await client.write([UInt8](repeating: 7, count: 25))
             Issue.record("no error")
@@ -228,14 +230,14 @@
       #expect(script.injected[.uvPollInit] == 1)
     }
 
-    @Test(arguments: [SystemCall.uvLoopInit, .uvAsyncInit])
-    func `a runtime whose loop can't be made says why, and leaves nothing behind`(call: SystemCall)
+    @Test(arguments: [FaultScript.Call.uvLoopInit, .uvAsyncInit])
+    func `a runtime whose loop can't be made says why, and leaves nothing behind`(call: FaultScript.Call)
       async throws
     {
       for left in 0..<3 {
         let script = FaultScript()
         script.add(.fail(EMFILE), to: [call], times: 1, after: left)
-        await FaultScript.$current.withValue(script) {
+        await script.run {
           #expect(await failure { try Runtime(Runtime.Configuration(workers: 4)) } == .tooManyDescriptors)
         }
       }
@@ -247,9 +249,5 @@
         #expect(await failure { try await Signals.listen(to: .user2) } == nil)
       }
     }
-  }
-
-  extension SystemCall {
-    fileprivate var isUv: Bool { rawValue.hasPrefix("uv") }
   }
 #endif

@@ -5,12 +5,15 @@ import Testing
 
 @Suite struct FloorPlanTests {
   /// From the ground up. A file may use the types of its own floor and of those below.
-  static let floors = ["System", "Sockets", "Driver/Uv", "Driver", "Runtime", "Time", "Streams", "Net"]
+  static let floors = [
+    "System", "Sockets", "Driver/Uv", "Driver", "Runtime", "Time", "Streams", "Net", "Bridges",
+  ]
 
   /// Driver knows descriptors, not sockets; sockets know nothing of waiting. What a floor may not know though it is below.
   static let strangers: [String: Set<String>] = [
     "Driver/Uv": ["Sockets"], "Driver": ["Sockets"], "Runtime": ["Sockets", "Driver/Uv"],
     "Time": ["Sockets", "Driver/Uv"], "Streams": ["Sockets", "Driver/Uv"], "Net": ["Driver/Uv"],
+    "Bridges": ["Driver/Uv"],
   ]
 
   struct Source {
@@ -89,6 +92,7 @@ import Testing
     ),
     ("errno", #"culvert_errno"#, ["System/Syscalls.swift"]),
     ("conditional compilation by platform", #"#if (os|canImport)\("#, ["System/Platform.swift"]),
+    ("other packages", #"import (ServiceLifecycle|Logging|CoreMetrics)"#, ["Bridges/"]),
     ("stopping the process", #"\b(fatalError|preconditionFailure|try!)"#, []),
     ("the retry loop's clear", #"registration\.clearReadiness"#, ["Driver/BridgedFd.swift"]),
   ]

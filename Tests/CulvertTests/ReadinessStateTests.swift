@@ -48,6 +48,18 @@ import Testing
     #expect(state.ready == .readable)
   }
 
+  @Test func `a nudge sends on who waits for its direction, and who comes next, and arms nothing`() {
+    var state = drained()
+    _ = park(&state, "a", .readable, key: 1)
+    _ = park(&state, "w", .writable, key: 2)
+    #expect(state.nudge(.readable).all == ["a"])
+    #expect(state.waiting.map(\.key) == [2])
+    #expect(park(&state, "a", .readable, key: 1) == nil)
+    state.clear(.readable)
+    // Armed it was before, and stays until an event finds nobody.
+    #expect(park(&state, "a", .readable, key: 1) == false)
+  }
+
   @Test func `a direction stays armed while its reader comes back`() {
     var state = drained()
     _ = park(&state, "a", .readable, key: 1)
@@ -139,5 +151,6 @@ import Testing
     #expect(IoEventInterest.readable.rawValue == UvPoll.readable)
     #expect(IoEventInterest.writable.rawValue == UvPoll.writable)
     #expect(IoEventInterest.peerFinished.rawValue == UvPoll.disconnect)
+    #expect(IoEventInterest.priority.rawValue == UvPoll.prioritized)
   }
 }

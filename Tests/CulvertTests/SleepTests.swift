@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sleeping: never early, in order, and gone without a trace when cancelled.
+import CulvertTesting
 import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(5))) struct SleepTests {
+@Suite(.timeLimit(watchdog)) struct SleepTests {
   /// Timers that the calling worker has.
   private var timers: Int { Worker.current?.driver.handle.timers.count ?? -1 }
+
+  @Test func `a duration in nanoseconds is rounded up, and never overflows`() {
+    let table: [(Duration, UInt64)] = [
+      (.zero, 0), (.nanoseconds(7), 7), (Duration(secondsComponent: 0, attosecondsComponent: 1), 1),
+      (.seconds(1) + Duration(secondsComponent: 0, attosecondsComponent: 1), 1_000_000_001),
+      (.nanoseconds(-1), 0), (.seconds(Int64.min), 0), (.seconds(18_446_744_073), 18_446_744_073_000_000_000),
+      (.seconds(18_446_744_074), .max), (.seconds(Int64.max), .max), (.seconds(36_893_488_148), .max),
+    ]
+    for (duration, nanoseconds) in table { #expect(MonotonicTime.nanoseconds(duration) == nanoseconds) }
+  }
 
   @Test(arguments: Place.allCases)
   func `a sleep is never early`(place: Place) async throws {
@@ -51,7 +62,7 @@ import Testing
             order.append(number)
           }
         }
-        await turn(worker)
+        await worker.idle()
         #expect(queue.count == deadlines.count && order.entries.isEmpty)
         queue.expire()
       }
@@ -72,7 +83,7 @@ import Testing
   func `a task that has been cancelled does not sleep`(duration: Duration) async throws {
     try await withRuntime(workers: 1) { runtime in
       let task = runtime.spawn {
-        await eventually { Task.isCancelled }
+        await untilCancelled()
         #expect(await failure { try await sleep(for: duration) } == .cancelled)
         let deadline = ContinuousClock.now + duration
         #expect(await failure { try await sleep(until: deadline) } == .cancelled)
@@ -91,7 +102,7 @@ import Testing
   @Test(arguments: Place.allCases, longSleeps)
   func `a sleep without end goes on until it is cancelled`(place: Place, duration: Duration) async throws {
     try await place.run {
-      let woken = SharedCount()
+      let woken = Tally()
       await withTaskGroup { group in
         group.addTask {
           #expect(await failure { try await sleep(for: duration) } == .cancelled)
@@ -113,7 +124,7 @@ import Testing
             #expect(await failure { try await sleep(for: .seconds(3600)) } == .cancelled)
           }
         }
-        await turn(worker)
+        await worker.idle()
         #expect(timers == 100)
         group.cancelAll()
         #expect(timers == 0)
@@ -147,7 +158,7 @@ import Testing
 
   @Test func `the end of the runtime ends every sleep, and refuses new ones`() async throws {
     let runtime = try Runtime(Runtime.Configuration(workers: 2))
-    let begun = SharedCount()
+    let begun = Tally()
     let tasks = (0..<100).map { number in
       runtime.spawn {
         begun.add()
@@ -156,7 +167,7 @@ import Testing
         return [first?.code, second?.code]
       }
     }
-    await eventually { begun.value == 100 }
+    try await begun.reached(100)
     await runtime.shutDown()
     for task in tasks { #expect(try await task.value == [.shutDown, .shutDown]) }
   }
@@ -166,7 +177,7 @@ import Testing
       let worker = runtime.workers[0]
       let timers = worker.driver.handle.timers
       async let long = thrown { try await sleep(for: .seconds(3600)) }
-      await turn(worker)
+      await worker.idle()
       let elsewhere = Task {
         // On no worker: the worker's loop sleeps for an hour by now, and must be told.
         await timers.wait(for: MonotonicTime.now + 5_000_000)

@@ -246,9 +246,9 @@ import Testing
 
   @Test func `the kernel's form has the family, byte order and length that system calls want`() throws {
     let address = SocketAddress.ipv4(1, 2, 3, 4, port: 0x5678)
-    #expect(address.familyValue == AF_INET)
-    #expect(SocketAddress.loopback6(port: 1).familyValue == AF_INET6)
-    #expect(try SocketAddress.unix(path: "/a").familyValue == AF_UNIX)
+    #expect(address.family.value == AF_INET)
+    #expect(SocketAddress.loopback6(port: 1).family.value == AF_INET6)
+    #expect(try SocketAddress.unix(path: "/a").family.value == AF_UNIX)
     try unsafe address.withSockaddr { raw, length in
       #expect(Int(length) == MemoryLayout<sockaddr_in>.size)
       #expect(unsafe Int32(raw.pointee.sa_family) == AF_INET)
@@ -324,15 +324,34 @@ import Testing
     #expect(address.description == "unix:/\u{fffd}")
   }
 
-  @Test func `an abstract name reads as unnamed`() {
-    let (_, address) = unsafe SocketAddress.read { raw, length in
-      unsafe raw.pointee.sa_family = sa_family_t(AF_UNIX)
-      unsafe UnsafeMutableRawPointer(raw).storeBytes(
-        of: 0x61, toByteOffset: sockaddr_un.pathOffset + 1, as: UInt8.self)
-      unsafe length.pointee = socklen_t(sockaddr_un.pathOffset + 2)
-      return 0
+  @Test(.enabled(if: Platform.hasAbstractNames))
+  func `an abstract name is printed with an @, read from that, and ends where it ends`() throws {
+    let address = try SocketAddress("unix:@a b")
+    #expect(try address == .unix(abstract: "a b"))
+    #expect(address == SocketAddress(.unix([0, 0x61, 0x20, 0x62])))
+    #expect(address.description == "unix:@a b" && address.host == "@a b")
+    #expect(try throughKernelForm(address) == address)
+    #expect(try unsafe address.withSockaddr { _, length in Int(length) } == sockaddr_un.pathOffset + 4)
+    let longest = try SocketAddress.unix(
+      abstract: String(repeating: "n", count: sockaddr_un.pathCapacity - 1))
+    #expect(try throughKernelForm(longest) == longest)
+    #expect(SocketAddress(.unix([0, 0x61, 0])).description == "unix:@a@")
+  }
+
+  @Test(.enabled(if: Platform.hasAbstractNames))
+  func `an abstract name that can't be is malformed`() {
+    let long = String(repeating: "n", count: sockaddr_un.pathCapacity)
+    for (name, reason) in [("", "empty name"), ("a\0b", "embedded NUL"), (long, "name too long")] {
+      let error = failure { () throws(IoError) in try SocketAddress.unix(abstract: name) }
+      #expect(error?.code == .malformed && error?.operation.hasSuffix("(\(reason))") == true)
     }
-    #expect(address == SocketAddress(.unix([])))
+  }
+
+  @Test func `a path that begins with an @ is told apart from an abstract name`() throws {
+    let error = failure { () throws(IoError) in try SocketAddress.unix(path: "@a") }
+    #expect(error?.operation == "parse address \"unix:@a\" (path begins with @)")
+    #expect(SocketAddress(.unix(Array("@a".utf8))).description == "unix:./@a")
+    #expect(try SocketAddress("unix:./@a").host == "./@a")
   }
 
   @Test func `an address takes 32 bytes at most`() {

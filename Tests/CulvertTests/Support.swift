@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What several suites need: connected sockets, counters, and a runtime whose worker can be looked into.
 import CCulvert
+import Synchronization
+import Foundation
 import Testing
 
 @testable import Culvert
@@ -21,15 +23,42 @@ let descriptorLimit: Int = {
   return Int(limit.rlim_cur)
 }()
 
-/// How many descriptors this process has open. Only for tests that run in a process of their own.
+/// How many descriptors this process has open, without the timers that dispatch opens on a thread of its own, at any
+/// time. Only for tests that run in a process of their own.
 func openDescriptorCount() -> Int {
-  (0..<descriptorLimit).filter { culvert_is_open(Int32($0)) }.count
+  (0..<descriptorLimit).filter { culvert_is_open(Int32($0)) && !isTimer($0) }.count
+}
+
+private func isTimer(_ number: Int) -> Bool {
+  let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\(number)")
+  return target == "anon_inode:[timerfd]"
 }
 
 func writeByte(_ fd: Int32, _ byte: UInt8 = 1) -> Bool {
   let bytes = [byte]
   // Not through Syscalls: this is the peer, whom no fault script concerns.
   return unsafe bytes.withUnsafeBytes { unsafe send(fd, $0.baseAddress, 1, culvert_send_flags()) } == 1
+}
+
+/// A port that nobody has or is given, another one each time: below those that systems choose from. (One that was bound
+/// and closed may not be free yet: a process that another test starts has our descriptors until it executes its program.)
+func unusedPort() -> UInt16 {
+  UInt16(12_000 + nextPort.wrappingAdd(1, ordering: .relaxed).oldValue % 20_000)
+}
+
+/// Other test processes begin elsewhere.
+private let nextPort = Atomic(Int(getpid()) * 389)
+
+/// Makes the file of a Unix socket that is there no more.
+func leaveSocketFile(at path: String, type: Int32) throws {
+  let address = try SocketAddress.unix(path: path)
+  let socket = culvert_socket(AF_UNIX, type)
+  try Socket.bind(socket, to: address, during: "leave a socket's file")
+  close(socket)
+  // A process that another test starts may have it, too, until it executes its program.
+  let probe = culvert_socket(AF_UNIX, type)
+  defer { close(probe) }
+  while try unsafe address.withSockaddr({ unsafe connect(probe, $0, $1) }) == 0 { sched_yield() }
 }
 
 /// Reads one byte, or `nil` if that would block; 256 is the end of the stream.
@@ -51,24 +80,6 @@ func onOneWorker<R: Sendable>(
   return try await withRuntime(configuration) { runtime in try await body(runtime.workers[0]) }
 }
 
-/// Lets the other ready tasks of the worker run, and the loop turn, `turns` times: for tests that say "nothing happens".
-func turn(_ worker: Worker, _ turns: Int = 3) async {
-  let target = worker.driver.turn + UInt64(turns)
-  while worker.driver.turn < target { await Task.yield() }
-}
-
-/// A number that tasks on any thread count up.
-final class SharedCount: Sendable {
-  private let state = Locked(0)
-  var value: Int { state.withLock { $0 } }
-  @discardableResult
-  func add(_ amount: Int = 1) -> Int {
-    state.withLock {
-      $0 += amount; return $0
-    }
-  }
-}
-
 /// The code that `body` fails with, or `nil`.
 func failure<R>(_ body: () async throws -> R) async -> IoError.Code? {
   do {
@@ -84,3 +95,19 @@ let isChaotic = unsafe getenv("CULVERT_CHAOS_SEED") != nil
 
 /// Why a test that counts on a single try is left out then.
 let aTryMayBlock: Comment = "a single try may be told that it would block"
+
+/// How often a test tries: as often as CI has time for, or, with CULVERT_STRESS in the environment, the figure that
+/// settles it.
+func rounds(ci: Int, stress: Int) -> Int { unsafe getenv("CULVERT_STRESS") == nil ? ci : stress }
+
+/// How long a test may take at most. Nothing takes that long unless something hangs.
+let watchdog: TimeLimitTrait.Duration = .minutes(rounds(ci: isSanitized ? 15 : 5, stress: 120))
+
+/// The same for a process of a test: the system ends it after that time.
+func setWatchdog() { alarm(UInt32(rounds(ci: 2, stress: 120) * 60)) }
+
+/// A function of the C library that Swift does not import.
+func cFunction<Function>(_ name: String, as type: Function.Type) throws -> Function {
+  let address = unsafe dlsym(nil, name)
+  return unsafe unsafeBitCast(try unsafe #require(address), to: type)
+}

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Listening and connecting: what is refused and why, accepting, closing, and serving over the workers.
+import CulvertTesting
 import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(5))) struct TcpListenerTests {
+@Suite(.timeLimit(watchdog)) struct TcpListenerTests {
   @Test(arguments: loopbacks)
   func `a port that is taken is refused by address`(address: SocketAddress) async throws {
     let first = try await TcpListener.bind(address)
@@ -45,7 +46,7 @@ import Testing
   @Test(arguments: loopbacks)
   func `a connection is refused where nobody listens, by address`(address: SocketAddress) async throws {
     // Bound, so that nobody else gets the port; and not listening.
-    let socket = Descriptor(adopting: try Socket.stream(for: address, during: "test"))
+    let socket = Descriptor(adopting: try Socket.stream(for: address.family, during: "test"))
     try Socket.bind(socket.number, to: address, during: "test")
     let target = try Socket.localAddress(socket.number, during: "test")
     let error = await thrown { try await TcpStream.connect(to: target) }
@@ -74,7 +75,7 @@ import Testing
         for await code in group { codes.append(code) }
         #expect(codes.count { $0 == .cancelled } >= 3)
       }
-      await eventually { worker.driver.handle.registrationCount == 0 }
+      await worker.idle { worker.driver.handle.registrationCount == 0 }
     }
   }
 
@@ -186,7 +187,7 @@ import Testing
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct ServeTests {
+@Suite(.timeLimit(watchdog)) struct ServeTests {
   private struct Refusal: Error {}
 
   /// Connections whose handlers have begun, and said so with one byte.
@@ -228,7 +229,7 @@ import Testing
   func `after close serve returns only when its handlers have ended`(place: Place) async throws {
     try await place.run {
       let listener = try await TcpListener.bind(.loopback(port: 0))
-      let ended = SharedCount()
+      let ended = Tally()
       try await withThrowingTaskGroup { group in
         group.addTask {
           try await listener.serve { stream in
@@ -250,7 +251,7 @@ import Testing
   func `cancelling serve cancels its handlers and waits for their end`(place: Place) async throws {
     try await place.run {
       let listener = try await TcpListener.bind(.loopback(port: 0))
-      let ended = SharedCount()
+      let ended = Tally()
       try await withThrowingTaskGroup { group in
         group.addTask {
           let code = await failure {

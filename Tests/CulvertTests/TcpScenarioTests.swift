@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a client and a server do together, wherever a task may run; and what the TCP tests share.
 import Foundation
+import CulvertTesting
 import Testing
 
 @testable import Culvert
@@ -24,15 +25,25 @@ enum Place: CaseIterable, Sendable {
     }
   }
 
+  // With something of its own to do, or the compiler leaves out the way to the actor.
+
   private actor Room {
-    func run(_ body: () async throws -> Void) async throws { try await body() }
+    private var runs = 0
+    func run(_ body: () async throws -> Void) async throws {
+      runs += 1
+      try await body()
+    }
   }
 
   private actor WorkerRoom {
     private let worker: Worker
     init(on worker: Worker) { self.worker = worker }
     nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe worker.serial.asUnownedSerialExecutor() }
-    func run(_ body: () async throws -> Void) async throws { try await body() }
+    private var runs = 0
+    func run(_ body: () async throws -> Void) async throws {
+      runs += 1
+      try await body()
+    }
   }
 }
 
@@ -49,7 +60,7 @@ struct Connection: Sendable {
   }
 }
 
-extension TcpStream {
+extension StreamSocket {
   /// Reads until the end of the stream.
   func readAll() async throws(IoError) -> [UInt8] { try await readExactly(.max) }
 
@@ -71,10 +82,8 @@ func thrown<R>(_ body: () async throws -> R) async -> IoError? {
   }
 }
 
-/// Lets others run until something holds that must come to hold.
-func eventually(_ condition: () -> Bool) async {
-  while !condition() { await Task.yield() }
-}
+/// Returns when the current task is cancelled.
+func untilCancelled() async { _ = await failure { try await Gate().passed() } }
 
 /// `==` on an array takes a second for 50 MB in a debug build.
 func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
@@ -82,7 +91,7 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
   return unsafe a.isEmpty || memcmp(a, b, a.count) == 0
 }
 
-@Suite(.timeLimit(.minutes(5))) struct TcpScenarioTests {
+@Suite(.timeLimit(watchdog)) struct TcpScenarioTests {
   private func echo(_ stream: TcpStream) async throws {
     while let chunk = try await stream.read(upTo: 1024) { try await stream.write(chunk) }
   }
@@ -278,10 +287,10 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
       let runtime = try #require(Runtime.current)
       var tasks = [runtime.spawn { try await pair.client.write(much) }]
       for number in 1...9 as ClosedRange<UInt8> {
-        await turn(worker)
+        await worker.idle()
         tasks.append(runtime.spawn { try await pair.client.write([number]) })
       }
-      await turn(worker)
+      await worker.idle()
       #expect(try pair.client.tryWrite([99]) == nil)
       for number in [3, 6, 9] {
         tasks[number].cancel()

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // One connection: each way to read and to write, waiting, its end by either side, cancellation.
 import CCulvert
+import CulvertTesting
 import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(5))) struct TcpReadTests {
+@Suite(.timeLimit(watchdog)) struct TcpReadTests {
   @Test(.disabled(if: isChaotic, aTryMayBlock), arguments: loopbacks)
   func `each way to read gives what has arrived, then the end`(address: SocketAddress) async throws {
     let pair = try await Connection(address)
@@ -64,7 +65,7 @@ import Testing
   @Test func `a silent connection is writable, and readable only when something comes`() async throws {
     try await onOneWorker { worker in
       let pair = try await Connection()
-      let events = SharedCount()
+      let events = Tally()
       try await withThrowingTaskGroup { group in
         for stream in [pair.client, pair.server] {
           try await stream.writable()
@@ -73,7 +74,7 @@ import Testing
             events.add()
           }
         }
-        await turn(worker, 10)
+        await worker.idle()
         #expect(events.value == 0)
         try await pair.client.write("a")
         try await group.next()
@@ -125,7 +126,7 @@ import Testing
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct TcpCloseTests {
+@Suite(.timeLimit(watchdog)) struct TcpCloseTests {
   @Test(arguments: Place.allCases, loopbacks)
   func `closing wakes whoever reads, writes or waits`(place: Place, address: SocketAddress) async throws {
     try await place.run {
@@ -218,7 +219,7 @@ import Testing
     }
   }
 
-  private static let brokenPipes = SharedCount()
+  private static let brokenPipes = Tally()
 
   @Test(.disabled(if: isChaotic, aTryMayBlock), arguments: loopbacks)
   func `writing to a peer that is gone is an error, and never SIGPIPE`(address: SocketAddress) async throws {
@@ -238,7 +239,7 @@ import Testing
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct TcpWriteTests {
+@Suite(.timeLimit(watchdog)) struct TcpWriteTests {
   @Test(.disabled(if: isChaotic, aTryMayBlock))
   func `a full buffer takes a part, and is writable once the peer has read`() async throws {
     try await onOneWorker { worker in
@@ -246,13 +247,13 @@ import Testing
       var taken = try #require(try pair.client.tryWrite(much))
       #expect(taken < much.count)
       while let more = try pair.client.tryWrite(much) { taken += more }
-      let isWritable = SharedCount()
+      let isWritable = Tally()
       try await withThrowingTaskGroup { group in
         group.addTask {
           try await pair.client.writable()
           isWritable.add()
         }
-        await turn(worker, 10)
+        await worker.idle()
         // The kernel may have found some room by itself since.
         #expect(isWritable.value == 0 || Syscalls.pollNow(pair.client.bridge.fd, for: 2).raw == 2)
         _ = try await pair.server.readExactly(taken)

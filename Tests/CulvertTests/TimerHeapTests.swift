@@ -4,7 +4,7 @@ import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(.minutes(5))) struct TimerHeapTests {
+@Suite(.timeLimit(watchdog)) struct TimerHeapTests {
   private struct Entry: Equatable {
     let deadline: UInt64
     let key: UInt
@@ -84,5 +84,23 @@ import Testing
     heap.insert(2, key: 2, deadline: 5)
     #expect(heap.popDue(at: 5) == 1)
     #expect(heap.popDue(at: 5) == 2)
+  }
+
+  @Test(arguments: [0, 1, 300])
+  func `after a burst the memory goes back, even if some of its timers stay, and those keep their order`(
+    staying: Int
+  ) {
+    var heap = TimerHeap<Int>()
+    let keys = Array(1...UInt(100_000))
+    for key in keys { heap.insert(Int(key), key: key, deadline: UInt64(key * 7 % 13)) }
+    #expect(heap.room >= keys.count)
+    var random = SeededRandom(5)
+    let shuffled = keys.shuffled(using: &random)
+    for key in shuffled.dropFirst(staying) { #expect(heap.remove(key: key) == Int(key)) }
+    #expect(heap.count == staying && heap.room < 16_000)
+    let kept = shuffled.prefix(staying).sorted { (UInt64($0 * 7 % 13), $0) < (UInt64($1 * 7 % 13), $1) }
+    heap.insert(0, key: 200_000, deadline: 12)  // behind its equals, which came before
+    for key in kept { #expect(heap.popDue(at: 12) == Int(key)) }
+    #expect(heap.popDue(at: 12) == 0 && heap.count == 0)
   }
 }

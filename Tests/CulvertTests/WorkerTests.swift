@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import CCulvert
+import CulvertTesting
 import Testing
 
 @testable import Culvert
 
 /// An actor that lives on a worker.
-private actor Tally {
+private actor Counter {
   private let worker: Worker
   private(set) var count = 0
   init(on worker: Worker) { self.worker = worker }
@@ -19,7 +20,7 @@ private actor Tally {
   nonisolated func addInCallback() { assumeIsolated { $0.count += 1 } }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct WorkerTests {
+@Suite(.timeLimit(watchdog)) struct WorkerTests {
   @Test func `tasks of a runtime run on its workers, and stay there over every wait`() async throws {
     try await withRuntime(workers: 3) { runtime in
       for worker in runtime.workers {
@@ -51,10 +52,10 @@ private actor Tally {
   @Test func `an actor with a worker's executor runs there, and assumeIsolated holds there`() async throws {
     try await withRuntime(workers: 2) { runtime in
       let worker = runtime.workers[1]
-      let tally = Tally(on: worker)
-      #expect(await tally.addOnWorker())
-      try await runtime.spawn(on: worker) { tally.addInCallback() }.value
-      #expect(await tally.count == 2)
+      let counter = Counter(on: worker)
+      #expect(await counter.addOnWorker())
+      try await runtime.spawn(on: worker) { counter.addInCallback() }.value
+      #expect(await counter.count == 2)
     }
   }
 
@@ -62,22 +63,24 @@ private actor Tally {
     async throws
   {
     let runtime = try Runtime(Runtime.Configuration(workers: 2))
-    let tally = Tally(on: runtime.workers[1])
-    let started = SharedCount()
+    let counter = Counter(on: runtime.workers[1])
+    let progress = Tally()
     let tasks = (0..<20).map { index in
       let body: @Sendable () async -> Void = {
-        started.add()
-        for _ in 0..<50_000 { await tally.add() }
+        for _ in 0..<50_000 {
+          await counter.add()
+          progress.add()
+        }
       }
       // Some on workers that end below, some on the global executor.
       return index % 2 == 0
         ? Task(executorPreference: runtime.workers[index / 2 % 2]) { await body() } : Task { await body() }
     }
-    while await tally.count < 100_000 { await Task.yield() }
+    try await progress.reached(100_000)
     await runtime.shutDown()
-    #expect(await tally.count < 1_000_000)
+    #expect(await counter.count < 1_000_000)
     for task in tasks { await task.value }
-    #expect(await tally.count == 1_000_000)
+    #expect(await counter.count == 1_000_000)
   }
 
   @Test func `a source that is always ready lets others run, after as many calls as the limits say`()
@@ -89,7 +92,7 @@ private actor Tally {
       let (mine, theirs) = try socketPair()
       defer { close(theirs) }
       let bridge = try BridgedFd(adopting: mine)
-      let others = SharedCount()
+      let others = Tally()
       let other = Task(executorPreference: worker) {
         while !Task.isCancelled {
           others.add()
@@ -103,7 +106,7 @@ private actor Tally {
   }
 
   @Test func `jobs that other threads leave are all run`() async throws {
-    let total = SharedCount()
+    let total = Tally()
     try await withRuntime(workers: 2) { runtime in
       await withDiscardingTaskGroup { group in
         for index in 0..<8 {
@@ -131,7 +134,7 @@ private actor Tally {
     try await onOneWorker { worker in
       let pairs = try (0..<count).map { _ in try socketPair() }
       defer { for pair in pairs { close(pair.1) } }
-      let served = SharedCount()
+      let served = Tally()
       let readers = try pairs.map { pair in
         let bridge = try BridgedFd(adopting: pair.0)
         return Task(executorPreference: worker) {
@@ -142,14 +145,14 @@ private actor Tally {
           return true
         }
       }
-      await turn(worker)
+      await worker.idle()
       let armings = worker.driver.armings
       #expect(armings == UInt64(count))
       for round in 0..<rounds {
         if round == rounds - 1 { #expect(worker.driver.armings == armings) }
         // Without a suspension in between: the loop finds them ready all at once.
         for pair in pairs { #expect(writeByte(pair.1, UInt8(round))) }
-        while served.value < (round + 1) * count { await Task.yield() }
+        try await served.reached((round + 1) * count)
       }
       for reader in readers { #expect(try await reader.value) }
     }
@@ -169,7 +172,7 @@ private actor Tally {
     }
     // A second byte in all but one hundred, which nobody reads.
     for pair in pairs[100...] { _ = writeByte(pair.1) }
-    try await runtime.spawn { await turn(worker, 10) }.value
+    try await runtime.spawn { await worker.idle() }.value
     let before = try await runtime.spawn { worker.driver.turn }.value
     try await runtime.spawn { try await sleep(for: .milliseconds(300)) }.value
     let after = try await runtime.spawn { worker.driver.turn }.value

@@ -9,6 +9,8 @@ public enum ChatCommand: Sendable, Equatable {
   case rooms
   case who
   case message(to: String, text: String)
+  /// From now on `= ROOM`, `+ NAME …` and `- NAME` tell a program who is there. What people see does not change.
+  case watch
   case help
   case quit
   /// An empty line.
@@ -45,6 +47,7 @@ public enum ChatCommand: Sendable, Equatable {
       case "/rooms": .rooms
       case "/who": .who
       case "/msg": Self.message(rest)
+      case "/watch": .watch
       case "/help": .help
       case "/quit": .quit
       default: .unknown(String(first))

@@ -24,6 +24,10 @@ public enum ChatEvent: Sendable {
   case fellBehind(ClientId)
   /// The server was told to end.
   case goingDown
+  /// Another server of the cluster tells what happened there.
+  case news(ChatNews, from: ServerName)
+  /// The other servers, or one of them, can be reached, or can't any more.
+  case reach(ClusterReach)
 }
 
 /// Something to be done about it, in this order.
@@ -31,6 +35,8 @@ public enum ChatAction: Sendable, Equatable {
   case send(String, to: ClientId)
   /// Nothing more goes to this client than what waits for it already, and this last line.
   case close(ClientId, saying: String?)
+  /// To be told to the other servers of the cluster.
+  case publish(ChatNews)
 }
 
 /// Why something that was typed is no line.

@@ -7,22 +7,29 @@
 /// Lines for people begin with `*` when the server tells something, with `!` when it could not do what was
 /// asked, and with `<name>` when somebody talks.
 public struct ChatRooms: Sendable {
-  private struct Person {
+  struct Person {
     let name: ChatName
     var room: ChatName
+    /// Is told who comes and goes in a form for programs, too.
+    var watches = false
   }
 
   private let maximumClients: Int
+  /// There are other servers: what happens here is news for them.
+  let isClustered: Bool
   private var isGoingDown = false
   private var unnamed: Set<ClientId> = []
-  private var people: [ClientId: Person] = [:]
-  private var ids: [ChatName: ClientId] = [:]
+  private(set) var people: [ClientId: Person] = [:]
+  private(set) var ids: [ChatName: ClientId] = [:]
   /// Who is in each room, in the order in which they came. The lobby is always there, other rooms while used.
-  private var members: [ChatName: [ClientId]] = [.lobby: []]
+  private(set) var members: [ChatName: [ClientId]] = [.lobby: []]
+  /// Those who are at other servers.
+  var distant = DistantPeople()
 
-  /// An empty chat.
-  public init(maximumClients: Int) {
+  /// An empty chat; one of several that tell each other what happens, if `isClustered`.
+  public init(maximumClients: Int, isClustered: Bool = false) {
     self.maximumClients = maximumClients
+    self.isClustered = isClustered
   }
 
   /// Takes note of what happened, and tells what has to be done.
@@ -35,6 +42,8 @@ public struct ChatRooms: Sendable {
     case .fellBehind(let client):
       leave(client, "was dropped: too slow to read", saying: "* you were dropped: too slow to read")
     case .goingDown: goDown()
+    case .news(let news, let server): hear(news, from: server)
+    case .reach(let reach): change(to: reach)
     }
   }
 }
@@ -70,7 +79,7 @@ extension ChatRooms {
     guard let name = ChatName(text) else {
       return [.send("! \(ChatName.rule): choose another", to: client)]
     }
-    guard ids[name] == nil else {
+    guard ids[name] == nil, !distant.contains(name) else {
       return [.send("! the name \(name) is in use: choose another", to: client)]
     }
     unnamed.remove(client)
@@ -82,17 +91,19 @@ extension ChatRooms {
   private mutating func enter(
     _ room: ChatName, _ client: ClientId, _ name: ChatName, saying greeting: String = ""
   ) -> [ChatAction] {
-    let others = members[room, default: []].count
-    let announcement = announce("\(name) has joined", in: room)
+    let others = members[room, default: []].count + distant.people(in: room).count
+    let announcement = announce("\(name) has joined", in: room) + note("+ \(name)", in: room)
     members[room, default: []].append(client)
     let company = others == 0 ? "alone" : "with \(others.things("other"))"
-    return announcement + [.send("* \(greeting)you are in \(room), \(company)", to: client)]
+    return publish(.joined(name, room: room)) + announcement
+      + [.send("* \(greeting)you are in \(room), \(company)", to: client)] + roster(for: client)
   }
 
   private mutating func leaveRoom(_ client: ClientId, _ person: Person, _ how: String) -> [ChatAction] {
     members[person.room]?.removeAll { $0 == client }
     if person.room != .lobby, members[person.room]?.isEmpty == true { members[person.room] = nil }
-    return announce("\(person.name) \(how)", in: person.room)
+    return publish(.left(person.name, room: person.room, how: how))
+      + announce("\(person.name) \(how)", in: person.room) + note("- \(person.name)", in: person.room)
   }
 
   private mutating func leave(_ client: ClientId, _ how: String, saying farewell: String?) -> [ChatAction] {
@@ -108,9 +119,9 @@ extension ChatRooms {
 
   private mutating func goDown() -> [ChatAction] {
     let everybody = unnamed.union(people.keys).sorted()
-    self = ChatRooms(maximumClients: maximumClients)
+    self = ChatRooms(maximumClients: maximumClients, isClustered: isClustered)
     isGoingDown = true
-    return everybody.map { .close($0, saying: "* server is going down") }
+    return publish(.goodbye) + everybody.map { .close($0, saying: "* server is going down") }
   }
 }
 
@@ -120,11 +131,12 @@ extension ChatRooms {
   private mutating func obey(_ command: ChatCommand, from client: ClientId, _ person: Person) -> [ChatAction]
   {
     switch command {
-    case .say(let text): tell("<\(person.name)> \(text.withoutControls)", in: person.room)
+    case .say(let text): say(text.withoutControls, person)
     case .join(let room): change(to: room, client, person)
     case .rooms: [.send("* rooms: \(roomList)", to: client)]
     case .who: [.send("* in \(person.room): \(peopleList(in: person.room))", to: client)]
     case .message(let name, let text): whisper(text.withoutControls, to: name, from: client, person)
+    case .watch: watch(client)
     case .help: ChatCommand.helpLines.map { .send("* \($0)", to: client) }
     case .quit: quit(client)
     case .nothing: []
@@ -137,16 +149,25 @@ extension ChatRooms {
   private mutating func change(to text: String, _ client: ClientId, _ person: Person) -> [ChatAction] {
     guard let name = ChatName(text) else { return [.send("! \(ChatName.rule)", to: client)] }
     // The first to come decides how the room's name is spelled.
-    let room = members.index(forKey: name).map { members.keys[$0] } ?? name
+    let room = members.index(forKey: name).map { members.keys[$0] } ?? distant.spelling(of: name)
     if room == person.room { return [.send("! you are in \(room) already", to: client)] }
     people[client]?.room = room
     return leaveRoom(client, person, "has left for \(room)") + enter(room, client, person.name)
+  }
+
+  private func say(_ text: String, _ person: Person) -> [ChatAction] {
+    publish(.said(text, by: person.name, room: person.room))
+      + tell("<\(person.name)> \(text)", in: person.room)
   }
 
   private func whisper(_ text: String, to spelling: String, from client: ClientId, _ person: Person)
     -> [ChatAction]
   {
     guard let name = ChatName(spelling), let other = ids[name], let recipient = people[other] else {
+      if let name = ChatName(spelling), distant.contains(name) {
+        return [.publish(.whispered(text, by: person.name, to: name))]
+          + [.send("<\(person.name) to \(distant.spelling(ofPerson: name))> \(text)", to: client)]
+      }
       return [.send("! nobody here is called \(spelling.prefix(20).withoutControls)", to: client)]
     }
     let line = "<\(person.name) to \(recipient.name)> \(text)"
@@ -155,12 +176,16 @@ extension ChatRooms {
 
   /// The lobby, then the other rooms by name.
   private var roomList: String {
-    let others = members.keys.filter { $0 != .lobby }.sorted { $0.spelling < $1.spelling }
-    return list([.lobby] + others) { "\($0) (\(members[$0, default: []].count))" }
+    let others = Set(members.keys).union(distant.rooms).filter { $0 != .lobby }
+    return list([.lobby] + others.sorted { $0.spelling < $1.spelling }) { "\($0) (\(names(in: $0).count))" }
   }
 
-  private func peopleList(in room: ChatName) -> String {
-    list(members[room, default: []]) { people[$0]?.name.spelling ?? "" }
+  private func peopleList(in room: ChatName) -> String { list(names(in: room)) { $0 } }
+
+  /// Those of this server in the order in which they came, then those of others by name.
+  func names(in room: ChatName) -> [String] {
+    members[room, default: []].compactMap { people[$0]?.name.spelling }
+      + distant.people(in: room).map { shown($0.name, of: $0.server) }
   }
 
   /// One line, however many there are.
@@ -171,14 +196,38 @@ extension ChatRooms {
   }
 }
 
+// MARK: - Who is there, for programs
+
+extension ChatRooms {
+  private mutating func watch(_ client: ClientId) -> [ChatAction] {
+    people[client]?.watches = true
+    return roster(for: client)
+  }
+
+  /// `= ROOM`, and `+ NAME …` for all who are in it, the client too; nothing for those who do not watch.
+  private func roster(for client: ClientId) -> [ChatAction] {
+    guard let person = people[client], person.watches else { return [] }
+    let names = names(in: person.room)
+    let lines = stride(from: 0, to: names.count, by: ChatLimits.listedNames).map { start in
+      "+ " + names[start...].prefix(ChatLimits.listedNames).joined(separator: " ")
+    }
+    return (["= \(person.room)"] + lines).map { .send($0, to: client) }
+  }
+
+  /// Tells those who watch a room.
+  func note(_ line: String, in room: ChatName) -> [ChatAction] {
+    members[room, default: []].filter { people[$0]?.watches == true }.map { .send(line, to: $0) }
+  }
+}
+
 // MARK: - Telling a room
 
 extension ChatRooms {
-  private func tell(_ line: String, in room: ChatName) -> [ChatAction] {
+  func tell(_ line: String, in room: ChatName) -> [ChatAction] {
     members[room, default: []].map { .send(line, to: $0) }
   }
 
-  private func announce(_ news: String, in room: ChatName) -> [ChatAction] {
+  func announce(_ news: String, in room: ChatName) -> [ChatAction] {
     tell("* \(news)", in: room)
   }
 }

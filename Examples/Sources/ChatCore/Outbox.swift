@@ -45,6 +45,11 @@ public final class Outbox: Sendable {
     return change { $0.takeAll() }
   }
 
+  /// Has the writer look up: it gets no bytes, if there are none.
+  public func nudge() {
+    change { $0.isNudged = true }
+  }
+
   /// The reader waits until no more than half of the outbox is used, so that whoever asks for much and reads
   /// little is itself read slowly.
   public func roomy() async {
@@ -66,6 +71,7 @@ extension Outbox {
     var waiting: [UInt8] = []
     var beingWritten = 0
     var isFinished = false
+    var isNudged = false
     var waiters: [Wait: CheckedContinuation<Void, Never>] = [:]
 
     var size: Int { waiting.count + beingWritten }
@@ -77,15 +83,15 @@ extension Outbox {
     }
 
     mutating func takeAll() -> [UInt8]? {
-      if waiting.isEmpty { return nil }
-      defer { waiting = [] }
+      defer { (waiting, isNudged) = ([], false) }
+      if waiting.isEmpty { return isNudged ? [] : nil }
       beingWritten = waiting.count
       return waiting
     }
 
     func isOver(_ wait: Wait, limit: Int) -> Bool {
       switch wait {
-      case .forLines: isFinished || !waiting.isEmpty
+      case .forLines: isFinished || isNudged || !waiting.isEmpty
       case .forRoom: isFinished || size <= limit / 2
       case .forTheEnd: isFinished
       }

@@ -4,38 +4,35 @@
 
 import ChatCore
 import Culvert
+import CulvertTLS
+
+/// Why somebody's part in a chat was over.
+enum ChatEnding: Sendable {
+  case quit
+  case inputEnded
+  case serverClosed
+}
 
 /// Somebody at standard input, in a chat.
-struct ChatClient: Sendable {
-  /// Why it was over.
-  enum Ending: Sendable {
-    case quit
-    case inputEnded
-    case serverClosed
-  }
+struct ChatClient<Stream: ByteStream>: Sendable {
 
-  private let stream: TcpStream
+  private let stream: Stream
   private let input: StandardInput
   private let name: String?
 
-  /// Takes part until the server closes the connection, which is what it does after `/quit` and after the end
-  /// of the input.
-  static func run(at server: SocketAddress, as name: String?, typing input: StandardInput) async throws
-    -> Ending
-  {
-    let stream = try await TcpStream.connect(to: server)
-    defer { stream.close() }
-    return try await ChatClient(stream: stream, input: input, name: name).run()
+  fileprivate init(on stream: Stream, as name: String?, typing input: StandardInput) {
+    (self.stream, self.name, self.input) = (stream, name, input)
   }
 
-  private func run() async throws -> Ending {
-    try await withThrowingTaskGroup(of: Ending?.self) { tasks in
+  fileprivate func run() async throws -> ChatEnding {
+    defer { stream.close() }
+    return try await withThrowingTaskGroup(of: ChatEnding?.self) { tasks in
       tasks.addTask { try await sendLines() }
       tasks.addTask {
         try await showLines()
         return nil
       }
-      var ending = Ending.serverClosed
+      var ending = ChatEnding.serverClosed
       while let ended = try await tasks.next() {
         if let ended { ending = ended }
         // All is shown, so the server has gone: nobody waits for more to be typed.
@@ -45,15 +42,15 @@ struct ChatClient: Sendable {
     }
   }
 
-  private func sendLines() async throws(IoError) -> Ending {
-    let lines = LineReader(input, maximumLength: ChatLimits.line)
+  private func sendLines() async throws(IoError) -> ChatEnding {
+    let lines = BufferedReader(input, maximumLength: ChatLimits.line)
     do throws(IoError) {
       if let name { try await stream.write(name + "\n") }
       while let line = try await nextLine(in: lines) {
         try await stream.write(line + "\n")
         if ChatCommand(line) == .quit { return .quit }
       }
-      try stream.shutdown()
+      try await stream.shutdown()
       return .inputEnded
     } catch {
       switch error.code {
@@ -64,10 +61,10 @@ struct ChatClient: Sendable {
   }
 
   /// The next line that is one: mistakes are told here, and need not travel.
-  private func nextLine(in lines: LineReader<StandardInput>) async throws(IoError) -> String? {
+  private func nextLine(in lines: BufferedReader<StandardInput>) async throws(IoError) -> String? {
     while true {
       do throws(IoError) {
-        return try await lines.next()
+        return try await lines.readLine()
       } catch {
         switch error.code {
         case .limitReached: await Screen.show(BadLine.tooLong.complaint)
@@ -79,9 +76,21 @@ struct ChatClient: Sendable {
   }
 
   private func showLines() async throws {
-    let lines = LineReader(stream, maximumLength: ChatLimits.sentLine)
-    while let line = try await lines.next() {
+    let lines = BufferedReader(stream, maximumLength: ChatLimits.sentLine)
+    while let line = try await lines.readLine() {
       await Screen.show(line.withoutControls)
     }
   }
+}
+
+/// Takes part in the chat at `server`, "HOST:PORT", until that closes the connection, which is what it does after `/quit` and
+/// after the end of the input. With `tls` the server must prove that it is that host.
+func takePart(
+  at server: String, tls: TlsContext?, as name: String?, typing input: StandardInput
+) async throws -> ChatEnding {
+  let stream = try await TcpStream.connect(to: server)
+  guard let tls else { return try await ChatClient(on: stream, as: name, typing: input).run() }
+  let host = server.lastIndex(of: ":").map { String(server[..<$0]) } ?? server
+  let secured = try await TlsStream.client(over: stream, host: host, context: tls)
+  return try await ChatClient(on: secured, as: name, typing: input).run()
 }

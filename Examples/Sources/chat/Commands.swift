@@ -4,6 +4,7 @@
 
 import ArgumentParser
 import Culvert
+import CulvertTLS
 
 @main
 struct Chat: ParsableCommand {
@@ -65,8 +66,26 @@ struct Serve: ParsableCommand {
 
   @OptionGroup var server: ServerOptions
 
+  @Option(
+    name: .customLong("tls"), parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Speak TLS only, with this certificate and key in PEM.", valueName: "cert.pem key.pem"))
+  var tlsFiles: [String] = []
+
+  /// What the server shows; `nil` without TLS.
+  private func context() throws(IoError) -> TlsContext? {
+    if tlsFiles.isEmpty { return nil }
+    var configuration = TlsConfiguration()
+    configuration.identity = try TlsIdentity(certificateFile: tlsFiles[0], keyFile: tlsFiles[1])
+    return try TlsContext(server: configuration)
+  }
+
+  func validate() throws {
+    if ![0, 2].contains(tlsFiles.count) { throw ValidationError("--tls needs a certificate and a key.") }
+  }
+
   func run() throws {
-    try serve(server)
+    try serve(server, tls: context())
   }
 }
 
@@ -85,10 +104,30 @@ struct Join: ParsableCommand {
   @Option(help: "Your name; without it the first line that you type is your name.")
   var name: String?
 
+  @Flag(help: "Speak TLS: the server must prove that it is that host.")
+  var tls = false
+
+  @Option(help: ArgumentHelp("Trust these certificates, and not the system's.", valueName: "roots.pem"))
+  var trust: String?
+
   func run() throws {
     let (server, name) = (server, name)
+    let tls = try tls ? trust.map(TlsContext.trusting) ?? TlsContext(client: TlsConfiguration()) : nil
     try Runtime.blockOn { _ in
-      _ = try await ChatClient.run(at: SocketAddress(server), as: name, typing: StandardInput.open())
+      _ = try await takePart(at: server, tls: tls, as: name, typing: StandardInput.open())
     }
+  }
+
+  func validate() throws {
+    if trust != nil && !tls { throw ValidationError("--trust goes with --tls.") }
+  }
+}
+
+extension TlsContext {
+  /// A client's that trusts the certificates of a file.
+  fileprivate static func trusting(_ file: String) throws(IoError) -> TlsContext {
+    var configuration = TlsConfiguration()
+    configuration.trust = .roots(try TlsRoots(file: file))
+    return try TlsContext(client: configuration)
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Standard output, whole lines at once. It may block: a terminal stops with Ctrl-S, a pipe fills.
 
+import Culvert
 import Foundation
 
 enum Screen {
@@ -12,11 +13,6 @@ enum Screen {
   /// Shows a line without blocking a worker, so that a stopped terminal does not stop the server behind it.
   /// Returns when the line is shown, or when the task is cancelled.
   static func show(_ line: String) async {
-    let (shown, done) = AsyncStream.makeStream(of: Void.self)
-    Task.detached {
-      write(line)
-      done.finish()
-    }
-    for await _ in shown {}
+    try? await offload { write(line) }
   }
 }

@@ -3,51 +3,37 @@
 // Shows signals as a sequence, and a synchronous entry into the runtime.
 
 import Culvert
-
-private enum Part { case server, guest, signals, clock }
+import CulvertTLS
 
 /// Serves a chat until it goes down, at the latest with SIGINT or SIGTERM. `guest` is somebody who takes part
-/// from this process.
+/// from this process. With `tls` clients have to speak it.
 func serve(
-  _ options: ServerOptions, guest: @escaping @Sendable (ChatServer) async throws -> Void = { _ in }
+  _ options: ServerOptions, tls: TlsContext? = nil,
+  guest: @escaping @Sendable (ChatServer) async throws -> Void = { _ in }
 ) throws {
   try Runtime.blockOn(workers: options.workers) { runtime in
     let signals = try await Signals.listen(to: .interrupt, .terminate)
+    let questions = try await Signals.listen(to: .user1)
     let address = try SocketAddress(host: options.host, port: Int(options.port))
-    let server = try await ChatServer(on: address, maximumClients: options.maxClients, in: runtime)
+    let server = try await ChatServer(
+      on: address, tls: tls, maximumClients: options.maxClients, in: runtime)
     Screen.write("listening on \(server.address)")
-    try await run(server, until: signals, with: guest)
-  }
-}
-
-private func run(
-  _ server: ChatServer, until signals: Signals,
-  with guest: @escaping @Sendable (ChatServer) async throws -> Void
-) async throws {
-  try await withThrowingTaskGroup(of: Part.self) { parts in
-    parts.addTask {
-      for await _ in signals { await server.goDown() }
-      return .signals
-    }
-    parts.addTask {
-      try await guest(server)
-      return .guest
-    }
-    parts.addTask {
-      try await server.run()
-      return .server
-    }
-    var open: Set<Part> = [.server, .guest]
-    while !open.isEmpty, let ended = try await parts.next(), ended != .clock {
-      open.remove(ended)
-      if ended == .server {
-        // The guest is told like everybody, and has a moment to show it: not more, its screen may be stopped.
-        parts.addTask {
-          try? await sleep(for: .seconds(1))
-          return .clock
-        }
+    try await withThrowingTaskGroup(of: Bool.self) { parts in
+      parts.addTask {
+        try await server.run(in: runtime, until: signals)
+        return true
       }
+      parts.addTask {
+        try await guest(server)
+        return false
+      }
+      parts.addTask {
+        for await _ in questions { await Screen.show(runtime.dump()) }
+        return false
+      }
+      // The guest has hung up when the server is down, or its screen is stopped.
+      while try await parts.next() == false {}
+      parts.cancelAll()
     }
-    parts.cancelAll()
   }
 }

@@ -9,9 +9,11 @@ struct Stage {
   var rooms: ChatRooms
   private(set) var told: [ClientId: [String]] = [:]
   private(set) var closed: [ClientId] = []
+  /// What other servers were told.
+  var published: [ChatNews] = []
 
-  init(maximumClients: Int = 10) {
-    rooms = ChatRooms(maximumClients: maximumClients)
+  init(maximumClients: Int = 10, isClustered: Bool = false) {
+    rooms = ChatRooms(maximumClients: maximumClients, isClustered: isClustered)
   }
 
   /// Hands an event in and notes what comes out.
@@ -24,6 +26,7 @@ struct Stage {
       case .close(let client, let farewell):
         closed.append(client)
         if let farewell { told[client, default: []].append(farewell) }
+      case .publish(let news): published.append(news)
       }
     }
   }
@@ -33,7 +36,7 @@ struct Stage {
     on(.connected(client))
     on(.line(name, from: client))
     if let room { on(.line("/join \(room)", from: client)) }
-    told = [:]
+    (told, published) = ([:], [])
   }
 
   /// Types a line.

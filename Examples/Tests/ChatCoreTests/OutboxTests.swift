@@ -40,6 +40,18 @@ import Testing
     #expect(text(await line) == "late\n")
   }
 
+  @Test func `a nudge wakes a waiting writer without bytes, once`() async {
+    let outbox = Outbox(limit: 100)
+    async let nothing = outbox.next()
+    outbox.nudge()
+    #expect(await nothing == [])
+    outbox.nudge()
+    #expect(outbox.offer("late"))
+    #expect(text(await outbox.next()) == "late\n")
+    outbox.finish(saying: nil)
+    #expect(await outbox.next() == nil)
+  }
+
   @Test func `the last line has room always, and then comes the end`() async {
     let outbox = Outbox(limit: 4)
     #expect(outbox.offer("one"))

@@ -11,7 +11,16 @@ import Testing
 /// The programs are beside the test bundle.
 enum Program {
   static let chat = path(of: "chat")
+  static let drain = path(of: "drain")
   static let echo = path(of: "echo")
+  static let proxy = path(of: "proxy")
+  static let resolve = path(of: "resolve")
+  static let multicast = path(of: "multicast")
+  static let passFd = path(of: "pass-fd")
+  static let timers = path(of: "timers")
+  static let udpEcho = path(of: "udp-echo")
+  static let udpSend = path(of: "udp-send")
+  static let watch = path(of: "watch")
 
   private static func path(of name: String) -> String {
     let bundle = CommandLine.arguments.first { $0.contains(".xctest") } ?? CommandLine.arguments[0]

@@ -17,5 +17,21 @@ extension Programs {
         #expect(got == sent, "\(got.utf8.count) of \(sent.utf8.count) bytes")
       }
     }
+
+    @Test func `goes on with the listener that its supervisor holds`() async throws {
+      let supervisor = """
+        import os, socket, sys
+        listener = socket.create_server(('127.0.0.1', 0))
+        os.dup2(listener.fileno(), 3)  # often it is 3 already
+        os.set_inheritable(3, True)
+        os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))
+        os.execv(sys.argv[1], sys.argv[1:2])
+        """
+      try await withChild(["python3", "-c", supervisor, Program.echo]) { server in
+        let script = "echo hello | nc -N 127.0.0.1 \(try await server.port())"
+        let (status, output, _) = try await run(["sh", "-c", script])
+        #expect(status == .exited(0) && output == "hello\n")
+      }
+    }
   }
 }

@@ -27,6 +27,22 @@ extension Programs {
       try await withServer(port: port) { _, samePort in #expect(samePort == port) }
     }
 
+    @Test(arguments: [[Program.chat, "serve"], [Program.echo]])
+    func `SIGUSR1 prints who waits for what, and the server goes on`(program: [String]) async throws {
+      try await withServer(program) { server, port in
+        try await withChild(["nc", "127.0.0.1", port]) { client in
+          try await client.type("hello")
+          try await client.expect("hello")
+          try server.signal(.userDefinedOne)
+          try await server.expect("worker 0: ")
+          try await server.expect("127.0.0.1:\(port)")
+          try await server.expect(" waits for readable, for ")
+          try await client.type("hello again")
+          try await client.expect("hello")
+        }
+      }
+    }
+
     @Test(arguments: [Signal.interrupt, .terminate])
     func `a server without clients ends at once`(signal: Signal) async throws {
       let status = try await withServer(ends: .byItself) { server, _ in try server.signal(signal) }

@@ -26,6 +26,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "datagram.h"
+#include "lot.h"
+#include "names.h"
+#include "tcp_info.h"
+
 // --- threads ---------------------------------------------------------------------------------------------
 
 /// The loop that this thread runs, or null. Cleared before the thread ends, since thread ids are used again.
@@ -36,7 +41,7 @@ static inline void culvert_set_current_loop(void *loop) { culvert_thread_loop = 
 /// An address that is the calling thread's own while it lives.
 static inline const void *culvert_thread_mark(void) { return &culvert_thread_loop; }
 
-/// A mutex and a condition, as types of this module. pthread's, which the thread sanitizer understands.
+/// A mutex and a condition that threads wait at, as types of this module.
 struct culvert_mutex { pthread_mutex_t native; };
 struct culvert_condition { pthread_cond_t native; };
 static inline void culvert_mutex_init(struct culvert_mutex *m) { pthread_mutex_init(&m->native, NULL); }
@@ -50,6 +55,12 @@ static inline void culvert_condition_wait(struct culvert_condition *c, struct cu
   pthread_cond_wait(&c->native, &m->native);
 }
 
+/// How often the process was forked off since `culvert_watch_forks`: 0 but in a child. No thread but the one that
+/// forked lives there, and the loops' epoll descriptors are shared with the parent.
+extern volatile unsigned culvert_forks;
+static inline unsigned culvert_fork_count(void) { return culvert_forks; }
+void culvert_watch_forks(void);
+
 /// Calls in a row that the job on this thread may still make without waiting. 0 on a thread that is no worker's.
 extern _Thread_local int culvert_thread_budget;
 static inline void culvert_set_budget(int calls) { culvert_thread_budget = calls; }
@@ -59,6 +70,11 @@ static inline enum culvert_budget culvert_spend_budget(void) {
   if (culvert_thread_budget == 0) return culvert_budget_none;
   return --culvert_thread_budget == 0 ? culvert_budget_spent : culvert_budget_left;
 }
+
+/// When the turn of the worker on this thread began; 0 on a thread that is no worker's.
+extern _Thread_local uint64_t culvert_thread_turn_time;
+static inline uint64_t culvert_turn_time(void) { return culvert_thread_turn_time; }
+static inline void culvert_set_turn_time(uint64_t time) { culvert_thread_turn_time = time; }
 
 /// The current task's address, or null. Exported by the Swift runtime and inlined into clients by its own
 /// standard library; right in child tasks, in `Task.immediate` and on any thread.
@@ -99,9 +115,16 @@ int culvert_accept(int fd, struct sockaddr *address, socklen_t *length);
 int culvert_socket_pair(int type, int fds[2]);
 /// send(2) flags that keep SIGPIPE away.
 int culvert_send_flags(void);
+/// pipe2(2) or its equal: the reader's end, then the writer's, non-blocking and close-on-exec.
+int culvert_pipe(int fds[2]);
+/// write(2) without SIGPIPE, which nothing keeps away from a pipe: it is held back for the call, and taken if it came.
+ssize_t culvert_write_silently(int fd, const void *bytes, size_t count);
 /// fcntl(2) is variadic.
 int culvert_set_nonblocking(int fd, bool on);
 bool culvert_is_nonblocking(int fd);
+int culvert_set_cloexec(int fd);
+/// Close-on-exec, and silent on SIGPIPE where that is a socket option.
+int culvert_prepare_socket(int fd);
 /// Opens /dev/null as standard input, output and error where those are closed, or the next descriptor that anybody
 /// opens would be taken for them. libuv stops the process if it has to close one of those numbers.
 void culvert_fill_standard_descriptors(void);
@@ -119,11 +142,64 @@ int culvert_ipproto_ipv6(void);
 
 int culvert_msg_peek(void);
 
-/// Which of `wanted` hold now: 1 readable, 2 writable, 4 peer finished. An error condition is all of them. -1: errno.
+/// Socket options that not every platform has: -1 there, which the kernel refuses.
+int culvert_so_reuseport(void);
+int culvert_tcp_quickack(void);
+int culvert_ip_bind_address_no_port(void);
+int culvert_tcp_keepidle(void);
+int culvert_tcp_user_timeout(void);
+int culvert_so_bindtodevice(void);
+
+/// Which of `wanted` hold now: 1 readable, 2 writable, 4 peer finished, 8 priority data, 16 hung up. A hang-up or an
+/// error condition is all of them, but an error alone is no hang-up. -1: errno.
 int culvert_poll_now(int fd, int wanted);
 
 /// Reads and drops what a socket's error queue holds; returns how many entries. 0 where there is none.
 int culvert_drain_error_queue(int fd);
+
+// --- Unix sockets ------------------------------------------------------------------------------------------
+
+/// What is at a path, symbolic links not followed.
+struct culvert_file {
+  bool is_socket;
+  uint64_t device, inode;
+};
+/// lstat(2), whose structure differs. The paths of these three end with a NUL.
+int culvert_file_at(const unsigned char *path, struct culvert_file *file);
+int culvert_unlink(const unsigned char *path);
+int culvert_chmod(const unsigned char *path, uint32_t mode);
+
+/// Who is at the other end; the process is 0 where that is not known.
+struct culvert_credentials {
+  uint32_t uid, gid;
+  int32_t pid;
+};
+/// SO_PEERCRED, or getpeereid(3) and LOCAL_PEERPID.
+int culvert_peer_credentials(int fd, struct culvert_credentials *credentials);
+
+/// The most descriptors that one message may carry: Linux's SCM_MAX_FD.
+enum { culvert_most_descriptors = 253 };
+/// sendmsg(2) with SCM_RIGHTS: the descriptors go out with the first of the bytes.
+ssize_t culvert_send_descriptors(int fd, const void *bytes, size_t count, const int *fds, int fd_count);
+/// What came with some bytes: close-on-exec descriptors, now the caller's; not all that were sent if `truncated`.
+struct culvert_descriptors {
+  int count;
+  bool truncated;
+  int fds[culvert_most_descriptors];
+};
+/// recvmsg(2) with room for as many descriptors as a message may carry.
+ssize_t culvert_receive_descriptors(int fd, void *bytes, size_t count, struct culvert_descriptors *received);
+
+/// Monotonic time in nanoseconds, a few milliseconds old: a quarter of the other's cost, for reports.
+static inline uint64_t culvert_coarse_now(void) {
+  struct timespec t;
+#if defined(CLOCK_MONOTONIC_COARSE)
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+#else
+  clock_gettime(CLOCK_MONOTONIC, &t);
+#endif
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 /// Monotonic time in nanoseconds.
 static inline uint64_t culvert_monotonic_now(void) {

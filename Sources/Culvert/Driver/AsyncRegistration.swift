@@ -13,24 +13,23 @@ struct AsyncRegistration: ~Copyable, Sendable {
   // Everything that an end needs is in `info`, which outlives this value.
   deinit { Self.close(info) }
 
-  /// Returns when one of `interest` is ready as far as is known; an error condition counts.
+  /// Returns when one of `interest` is ready as far as is known; an error condition counts. `deadline` is that of a call that
+  /// may wait several times: 0 at first.
   @inline(__always)
   func requestReadiness(
-    _ interest: IoEventInterest, during operation: @autoclosure () -> String
+    _ interest: IoEventInterest, until deadline: inout UInt64, during operation: @autoclosure () -> String
   ) async throws(IoError) -> WakeReason {
+    try info.origin.check(during: operation())
     switch info.outlook(interest) {
     case .ready: return .ready
     case .mustBind: try IoDriverHandle.current.addIoSource(info)
     case .mustWait: break
     }
-    let reason = await info.wait(for: interest)
-    switch reason {
-    case .ready, .error: return reason
-    case .cancelled: throw IoError(.cancelled, during: operation())
-    case .closed: throw IoError(.closed, during: operation())
-    case .shutDown: throw IoError(.shutDown, during: operation())
-    case .failed(let errno): throw IoError(watchErrno: errno, during: operation())
-    }
+    let reason =
+      info.limits.isEmpty
+      ? await info.wait(for: interest) : await info.wait(for: interest, until: &deadline)
+    try reason.check(during: operation())
+    return reason
   }
 
   /// A try would have blocked, or has taken all there was.
@@ -39,10 +38,27 @@ struct AsyncRegistration: ~Copyable, Sendable {
 
   func close() { Self.close(info) }
 
+  /// Ends as a close does, for good, but the number stays open and ours, for calls that do not wait.
+  func endWaits() { Self.end(info) }
+
   /// Closes, and waits until the number is no longer ours: the loop has let go, and so has every call in flight.
   /// Cancellation ends only the waiting.
   func closed() async {
     close()
+    await Self.gone(info)
+  }
+
+  /// Ends as a close does, but gives the number away unclosed, once it is no longer ours; false when it was closed before.
+  /// Not to be cancelled: the number would be nobody's.
+  func givenUp() async -> Bool {
+    guard info.descriptor.giveUp() else { return false }
+    let info = info
+    Self.end(info)
+    await Task { await Self.gone(info) }.value
+    return true
+  }
+
+  private static func gone(_ info: RegistrationInfo) async {
     let (descriptor, key) = (info.descriptor, TaskIdentity.current.address)
     defer { FdTable.forget(descriptor.number, key: key) }
     while !descriptor.isGone {
@@ -55,7 +71,11 @@ struct AsyncRegistration: ~Copyable, Sendable {
   }
 
   private static func close(_ info: RegistrationInfo) {
-    guard info.descriptor.close() else { return }
+    if info.descriptor.close() { end(info) }
+  }
+
+  /// Wakes who waits, refuses who comes, and has the loop let go. More than once is as good as once.
+  private static func end(_ info: RegistrationInfo) {
     let home = info.end(.closed)
     home?.removeIoSource(info)
   }
@@ -65,8 +85,36 @@ extension IoDriverHandle {
   /// The calling worker's driver; elsewhere the one that the upper floor offers to code without a worker.
   static var current: IoDriverHandle {
     get throws(IoError) {
-      if let driver = IoDriver.current { return driver.handle }
-      return try fallback
+      if let driver = IoDriver.current { return try driver.handle.inItsProcess }
+      return try fallback.inItsProcess
+    }
+  }
+}
+
+extension IoDriverHandle {
+  private var inItsProcess: IoDriverHandle {
+    get throws(IoError) {
+      try origin.check(during: "wait on a worker")
+      return self
+    }
+  }
+}
+
+extension WakeReason {
+  /// Throws what a wait that ended so has to throw, if anything.
+  @inline(__always)
+  func check(during operation: @autoclosure () -> String) throws(IoError) {
+    if self != .ready && self != .error { throw failure(during: operation()) }
+  }
+
+  @inline(never)
+  private func failure(during operation: String) -> IoError {
+    switch self {
+    case .ready, .error, .cancelled: IoError(.cancelled, during: operation)
+    case .closed: IoError(.closed, during: operation)
+    case .shutDown: IoError(.shutDown, during: operation)
+    case .timedOut: IoError(.timedOut, during: operation)
+    case .failed(let errno): IoError(watchErrno: errno, during: operation)
     }
   }
 }

@@ -24,6 +24,8 @@ final class Inbox<Message>: @unchecked Sendable {
   }
 
   var isClosed: Bool { state.withLock { $0.isClosed } }
+  /// How many messages have not been taken.
+  var count: Int { state.withLock { $0.messages.count } }
 
   /// Leaves a message, unless the box is closed.
   func post(_ message: Message) -> Bool {

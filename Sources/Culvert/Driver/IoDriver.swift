@@ -20,6 +20,14 @@ final class IoDriver: @unchecked Sendable {
   /// Set once, before the thread starts.
   private(set) unowned var host: (any IoDriverHost)?
 
+  /// What the tasks on this thread read into, one after the other. Made when first used.
+  private(set) lazy var scratch = ScratchBuffer()
+
+  /// The cancellation records of the tasks that live on this thread, by task.
+  private(set) var owners: [TaskIdentity: TaskOwner] = [:]
+  /// Room for that many is kept.
+  private static let keptOwners = 4096
+
   /// Turns of the loop so far.
   private(set) var turn: UInt64 = 0
   /// Times that what is armed has changed: each costs one or two epoll_ctl.
@@ -34,18 +42,21 @@ final class IoDriver: @unchecked Sendable {
   /// 1,024 descriptors are ready, and would report the same ones again.
   private static let wakesBeforeJobs = 256
 
-  init(limits: Limits) throws(IoError) {
+  init(limits: Limits, time: VirtualTime?) throws(IoError) {
     loop = try UvLoop()
     doorbell = try UvAsync(loop)
     prepare = UvPrepare(loop)
-    handle = IoDriverHandle(loop, IoDriverUnparker(doorbell), limits)
+    handle = IoDriverHandle(loop, IoDriverUnparker(doorbell), limits, time)
     alarm = Alarm(loop, handle.timers)
     unsafe handle.driver = self
-    loop.owner = self
+    unsafe loop.owner = self
   }
 
+  /// Whose thread is this driver's: to be asked often.
+  typealias ThreadMark = UvLoop.Mark
+
   /// The calling thread's driver. Safe from any thread.
-  static var current: IoDriver? { UvLoop.current?.owner as? IoDriver }
+  static var current: IoDriver? { unsafe UvLoop.current?.owner as? IoDriver }
 
   /// Says who runs this driver. Before the thread starts.
   func attach(_ host: any IoDriverHost) {
@@ -56,13 +67,14 @@ final class IoDriver: @unchecked Sendable {
   /// Makes the calling thread this driver's.
   func enter() { loop.enter() }
 
-  /// One turn: lets go of what was closed, polls, and wakes. Waits for an event when `wait`.
-  func processIo(wait: Bool) {
+  /// One turn: carries out messages, polls, and wakes. Waits for an event when `wait` says so, which is asked after the
+  /// messages: they may have made a job ready.
+  func processIo(wait: @autoclosure () -> Bool) {
     turn &+= 1
     wakesSinceJobs = 0
     cleanupRegistrationInfos()
     alarm.set()
-    loop.run(wait: wait)
+    loop.run(wait: wait())
   }
 
   /// Carries out what other threads asked for: arm, let go, and the rest.
@@ -99,6 +111,16 @@ final class IoDriver: @unchecked Sendable {
     for handle in handles { handle.close() }
   }
 
+  func add(_ owner: TaskOwner, of task: TaskIdentity) { owners[task] = owner }
+
+  /// For the end of the task. What a burst of tasks took goes back: a dictionary does not shrink by itself.
+  func removeOwner(of task: TaskIdentity) {
+    owners[task] = nil
+    if owners.capacity > Self.keptOwners, owners.count < owners.capacity / 8 {
+      owners = Dictionary(uniqueKeysWithValues: owners.map { ($0, $1) })
+    }
+  }
+
   func willArm() { armings &+= 1 }
 
   /// A poll callback woke that many tasks. The last thing such a callback does, for it may run jobs.
@@ -133,6 +155,8 @@ final class IoDriver: @unchecked Sendable {
     forEachRegistration { $0.release(from: self) }
     loop.close()
     loop.leave()
+    handle.releaseAll()
+    owners = [:]
     unsafe handle.driver = nil
   }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What other threads may hold of a driver.
 
-import Synchronization
-
 /// Ends a driver's poll from another thread.
 struct IoDriverUnparker: Sendable {
   private let doorbell: UvAsync
@@ -23,53 +21,67 @@ final class IoDriverHandle: Sendable {
 
   let unparker: IoDriverUnparker
   let timers: TimerQueue
+  /// Kept: the doorbell rings on it.
   private let loop: UvLoop
+  /// Whose thread is this driver's.
+  let mark: UvLoop.Mark
   private let limits: Limits
-  private let registered = Atomic<Int>(0)
+  let origin = ProcessOrigin()
+  /// Whose home this driver is, from `addIoSource` until it has let go.
+  private let sources = Locked<[ObjectIdentifier: RegistrationInfo]>([:])
   private let mailbox: Inbox<Message>
   /// Worker thread only; `nil` once the driver has ended.
-  nonisolated(unsafe) weak var driver: IoDriver?
+  nonisolated(unsafe) unowned(unsafe) var driver: IoDriver?
 
-  init(_ loop: UvLoop, _ unparker: IoDriverUnparker, _ limits: Limits) {
+  init(_ loop: UvLoop, _ unparker: IoDriverUnparker, _ limits: Limits, _ time: VirtualTime?) {
     self.loop = loop
     self.unparker = unparker
     self.limits = limits
     let mailbox = Inbox<Message>(unparker)
     self.mailbox = mailbox
-    timers = TimerQueue { if !loop.isCurrent { mailbox.ring() } }
+    let mark = loop.mark
+    self.mark = mark
+    timers = TimerQueue(time) { if !mark.isCurrent { mailbox.ring() } }
   }
 
   /// Whether the calling thread is this driver's.
   @inline(__always)
-  var isCurrent: Bool { loop.isCurrent }
+  var isCurrent: Bool { mark.isCurrent }
 
   /// The descriptors that the driver holds now.
-  var registrationCount: Int { registered.load(ordering: .relaxed) }
+  var registrationCount: Int { sources.withLock { $0.count } }
+  /// Whose home this driver is.
+  var registrations: [RegistrationInfo] { sources.withLock { Array($0.values) } }
 
   /// Makes this driver the home of `info`; a source that has one keeps it. The poll handle follows when a direction
   /// is first armed.
   func addIoSource(_ info: RegistrationInfo) throws(IoError) {
-    let count = registered.add(1, ordering: .relaxed).newValue
-    guard count <= limits.registrations else {
-      registered.subtract(1, ordering: .relaxed)
+    let isRefused = sources.withLock { sources in
+      if sources.count >= limits.registrations { return !info.hasHome }
+      if info.bind(to: self) { sources[ObjectIdentifier(info)] = info }
+      return false
+    }
+    if isRefused {
       let what = "watch file descriptor \(info.descriptor.number) beside \(limits.registrations) others"
       throw IoError(.limitReached, during: what)
     }
-    if !info.bind(to: self) { registered.subtract(1, ordering: .relaxed) }
   }
 
   /// Lets go of a source; its descriptor is closed once the loop has done so, if it is to be closed.
   func removeIoSource(_ info: RegistrationInfo) {
+    if origin.isElsewhere { return }
     if isCurrent, let driver = unsafe driver {
       info.release(from: driver)
-    } else {
-      _ = mailbox.post(.release(info))  // refused: the driver has ended, and closes its handles itself
+    } else if !mailbox.post(.release(info)) {
+      didRelease(info)  // the driver has ended, or is about to, and closes its handles itself
     }
   }
 
   /// Has the driver arm what `info` wants. If it has ended, all who wait there are told.
   func update(_ info: RegistrationInfo) {
-    if isCurrent, let driver = unsafe driver, !driver.isEnding {
+    if origin.isElsewhere {
+      info.end(.shutDown)
+    } else if isCurrent, let driver = unsafe driver, !driver.isEnding {
       info.reconcile(with: driver)
     } else if info.markQueued(), !mailbox.post(.update(info)) {
       info.end(.shutDown)
@@ -78,6 +90,7 @@ final class IoDriverHandle: Sendable {
 
   /// Runs `action` on the driver's thread, now or soon; false when the driver has ended.
   func perform(_ action: @escaping @Sendable (IoDriver) -> Void) -> Bool {
+    if origin.isElsewhere { return false }
     if isCurrent, let driver = unsafe driver, !driver.isEnding {
       action(driver)
       return true
@@ -85,10 +98,14 @@ final class IoDriverHandle: Sendable {
     return mailbox.post(.perform(action))
   }
 
-  func didRelease() { registered.subtract(1, ordering: .relaxed) }
+  func didRelease(_ info: RegistrationInfo) {
+    sources.withLock { sources in _ = sources.removeValue(forKey: ObjectIdentifier(info)) }
+  }
 
   // MARK: the driver's side; worker thread only
 
   func takeMessages(_ body: (Message) -> Void) { mailbox.take(body) }
   func closeMailbox() -> [Message] { mailbox.close() }
+  /// The driver has ended: it is nobody's home any more.
+  func releaseAll() { sources.withLock { $0 = [:] } }
 }

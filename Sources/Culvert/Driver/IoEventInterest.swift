@@ -15,7 +15,10 @@ public struct IoEventInterest: OptionSet, Sendable, Hashable {
   /// The peer has sent all that it will, or is gone. Once true it stays true. Linux only.
   public static let peerFinished = IoEventInterest(rawValue: 4)
 
-  static let everything: IoEventInterest = [.readable, .writable, .peerFinished]
+  /// There is urgent ("out-of-band") data; it stays true until that is read past. Linux only.
+  public static let priority = IoEventInterest(rawValue: 8)
+
+  static let everything: IoEventInterest = [.readable, .writable, .peerFinished, .priority]
 }
 
 extension IoEventInterest: CustomStringConvertible {
@@ -23,6 +26,7 @@ extension IoEventInterest: CustomStringConvertible {
   public var description: String {
     let names: [(IoEventInterest, String)] = [
       (.readable, "readable"), (.writable, "writable"), (.peerFinished, "peerFinished"),
+      (.priority, "priority"),
     ]
     return names.filter { contains($0.0) }.map(\.1).joined(separator: "|")
   }

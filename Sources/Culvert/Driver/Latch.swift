@@ -2,7 +2,7 @@
 // A place to wait for something that happens once: a descriptor let go, a runtime ended.
 
 /// Closed until `open`, then open for good.
-final class Latch: ParkingPlace {
+package final class Latch: ParkingPlace {
   private let state = Locked(State())
 
   private struct State {
@@ -10,8 +10,10 @@ final class Latch: ParkingPlace {
     var waiters = WaiterQueue()
   }
 
+  package init() {}
+
   /// Wakes everybody with `.ready`. Safe from any thread.
-  func open() {
+  package func open() {
     let waiters = state.withLock { state in
       state.isOpen = true
       return state.waiters.removeAll()
@@ -30,5 +32,12 @@ final class Latch: ParkingPlace {
 
   func cancelWait(of task: TaskIdentity) {
     state.withLock { $0.waiters.remove(task) }?.wake(.cancelled)
+  }
+}
+
+extension Latch {
+  /// Returns when the latch is open; throws `.cancelled`.
+  package func passed(during operation: @autoclosure () -> String) async throws(IoError) {
+    if await wait(for: ()) == .cancelled { throw IoError(.cancelled, during: operation()) }
   }
 }

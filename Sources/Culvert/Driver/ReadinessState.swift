@@ -44,12 +44,13 @@ struct ReadinessState<Waiter> {
   /// The waiters to wake, in the order they came.
   struct Woken {
     fileprivate(set) var first: Waiter?
-    fileprivate(set) var rest: [Waiter] = []
+    /// `nil` when there is no second.
+    fileprivate(set) var rest: [Waiter]?
 
-    var all: [Waiter] { (first.map { [$0] } ?? []) + rest }
+    var all: [Waiter] { (first.map { [$0] } ?? []) + (rest ?? []) }
 
     fileprivate mutating func append(_ waiter: Waiter) {
-      if first == nil { first = waiter } else { rest.append(waiter) }
+      if first == nil { first = waiter } else { rest = (rest ?? []) + [waiter] }
     }
   }
 
@@ -80,7 +81,8 @@ struct ReadinessState<Waiter> {
       self.turn = turn
       wokenThisTurn = []
     }
-    ready.formUnion(events)
+    // An error wakes everybody, but tells of no direction; and that the peer has finished could not be taken back.
+    ready.formUnion(stopped ? events.subtracting(.peerFinished) : events)
     let (woken, directions) = take { $0.intersection(events) }
     wokenThisTurn.formUnion(directions)
     if stopped {
@@ -110,6 +112,13 @@ struct ReadinessState<Waiter> {
     return take { $0 }.woken
   }
 
+  /// Sends on who waits for `interest`, though nothing was reported: they are to look again. What is armed stays so
+  /// until an event finds nobody, as after `cancel`.
+  mutating func nudge(_ interest: IoEventInterest) -> Woken {
+    ready.formUnion(interest)
+    return take { $0.intersection(interest) }.woken
+  }
+
   /// Nobody can wait here any more; the first reason stays.
   mutating func end(_ reason: Ending) -> Woken {
     if ending == nil { ending = reason }
@@ -117,8 +126,8 @@ struct ReadinessState<Waiter> {
   }
 
   /// Who waits for what, in the order they came.
-  var waiting: [(key: UInt, interest: IoEventInterest)] {
-    ([first].compactMap { $0 } + rest).map { ($0.key, $0.interest) }
+  var waiting: [(waiter: Waiter, key: UInt, interest: IoEventInterest)] {
+    ([first].compactMap { $0 } + rest).map { ($0.waiter, $0.key, $0.interest) }
   }
 
   /// The directions that somebody waits for.
@@ -131,20 +140,27 @@ struct ReadinessState<Waiter> {
     _ wake: (IoEventInterest) -> IoEventInterest
   ) -> (woken: Woken, directions: IoEventInterest) {
     var woken = Woken()
-    var directions: IoEventInterest = []
-    func wakes(_ parked: Parked) -> Bool {
+    guard let parked = first else { return (woken, []) }
+    var directions = wake(parked.interest)
+    if !directions.isEmpty {
+      woken.first = parked.waiter
+      first = nil
+    }
+    if !rest.isEmpty { takeFromRest(wake, &woken, &directions) }
+    return (woken, directions)
+  }
+
+  private mutating func takeFromRest(
+    _ wake: (IoEventInterest) -> IoEventInterest, _ woken: inout Woken, _ directions: inout IoEventInterest
+  ) {
+    rest.removeAll { parked in
       let given = wake(parked.interest)
       if given.isEmpty { return false }
       woken.append(parked.waiter)
       directions.formUnion(given)
       return true
     }
-    if let parked = first, wakes(parked) { first = nil }
-    if !rest.isEmpty {
-      rest.removeAll(where: wakes)
-      if first == nil, !rest.isEmpty { first = rest.removeFirst() }
-    }
-    return (woken, directions)
+    if first == nil, !rest.isEmpty { first = rest.removeFirst() }
   }
 }
 

@@ -8,12 +8,28 @@ import Synchronization
 /// callback, so an event always finds it.
 final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   let descriptor: Descriptor
-  private let state = Locked(State())
+  /// The process that it was made in. Elsewhere, in a fork, nobody would ever wake a waiter.
+  let origin = ProcessOrigin()
+  let limits = WaitLimits()
+  private let lock = Lock()
+  /// Under the lock. In place, and not `Locked`: that would be an allocation for each connection.
+  @exclusivity(unchecked) private var guarded = State()
+  /// What is known to be ready, and `homeBit`: read and cleared without the lock, added to under it. A clear that `state` has
+  /// not heard of is told it first thing by whoever takes the lock next; one that comes too late, after an event, does no harm,
+  /// for whoever parks then has the direction armed, and it reports again.
+  private let known = Atomic(ReadinessState<Waiter>().ready.rawValue)
+  /// In `known`: this source has a home.
+  private static let homeBit: UInt8 = 0x80
+  /// The task that may wait here at once, for its cancellation is sure to come here: its owner knows this for the place where the
+  /// task parked last. 0 when there is none. Set by that task, cleared by it and, under the lock, by its cancellation.
+  private let regular = Atomic<UInt>(0)
 
   /// Worker thread only. Made at the first real wait: a socket that never blocks never touches the loop.
   private var poll: UvPoll?
-  /// Worker thread only. Set while `poll` is.
-  private var driver: IoDriver?
+  /// Worker thread only. What `poll` watches for.
+  private var armed: IoEventInterest = []
+  /// Worker thread only. Set while `poll` is, which the driver outlives: it closes all that it has before it goes.
+  nonisolated(unsafe) unowned(unsafe) private var driver: IoDriver?
 
   private struct State {
     var readiness = ReadinessState<Waiter>()
@@ -27,6 +43,14 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     self.descriptor = descriptor
   }
 
+  @inline(__always)
+  private func withState<R>(_ body: (inout State) -> R) -> R {
+    lock.take(key)
+    defer { lock.give(key) }
+    return unsafe body(&guarded)
+  }
+  private var key: UInt { UInt(bitPattern: ObjectIdentifier(self)) }
+
   // MARK: readiness; safe from any thread
 
   enum Outlook {
@@ -39,47 +63,93 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
 
   @inline(__always)
   func outlook(_ interest: IoEventInterest) -> Outlook {
-    state.withLock { state in
-      if !state.readiness.ready.isDisjoint(with: interest) { return .ready }
-      return state.home == nil ? .mustBind : .mustWait
-    }
+    let known = known.load(ordering: .relaxed)
+    if known & interest.rawValue != 0 { return .ready }
+    return known & Self.homeBit != 0 ? .mustWait : .mustBind
   }
 
+  /// Whether the current task may park here with nothing else to see to: no home to be found, no limit of time, no owner to ask.
+  @inline(__always)
+  var isOrdinaryWait: Bool { hasHome && limits.isEmpty && isRegular(.current) }
+
+  /// A try would have blocked. That the peer has finished is never taken back.
   @inline(__always)
   func clearReadiness(_ interest: IoEventInterest) {
-    state.withLock { $0.readiness.clear(interest) }
+    known.bitwiseAnd(~interest.subtracting(.peerFinished).rawValue, ordering: .relaxed)
+  }
+
+  /// One look at, or change of, the readiness, which knows of all clears until then.
+  @inline(__always)
+  private func withReadiness<R>(_ body: (inout ReadinessState<Waiter>) -> R) -> R {
+    withState { state in
+      let before = IoEventInterest(rawValue: known.load(ordering: .relaxed) & ~Self.homeBit)
+      state.readiness.clear(state.readiness.ready.subtracting(before))
+      defer {
+        let added = state.readiness.ready.subtracting(before)
+        if !added.isEmpty { known.bitwiseOr(added.rawValue, ordering: .relaxed) }
+      }
+      return body(&state.readiness)
+    }
   }
 
   /// Wakes all who wait and refuses those who come. Returns the driver that has to let go of it, if any.
   @discardableResult
   func end(_ reason: ReadinessState<Waiter>.Ending) -> IoDriverHandle? {
-    let (woken, home) = state.withLock { ($0.readiness.end(reason), $0.home) }
+    let (woken, home) = withState { ($0.readiness.end(reason), $0.home) }
     woken.wake(reason == .closed ? .closed : .shutDown)
     return home
   }
 
+  /// Has who waits for `interest`, and who comes next, look again, though nothing was reported.
+  func nudge(_ interest: IoEventInterest) {
+    withReadiness { $0.nudge(interest) }.wake(.ready)
+  }
+
+  /// Whether waits here are refused with `.closed`.
+  var isClosed: Bool { withState { $0.readiness.ending == .closed } }
+
+  var hasHome: Bool { known.load(ordering: .relaxed) & Self.homeBit != 0 }
+
   /// Makes `handle` the home of this source; false when it has one, or nobody can wait here any more.
   func bind(to handle: IoDriverHandle) -> Bool {
-    state.withLock { state in
+    withState { state in
       if state.home != nil || state.readiness.ending != nil { return false }
       state.home = handle
+      known.bitwiseOr(Self.homeBit, ordering: .relaxed)
       return true
     }
   }
 
   /// True for the caller that has to put the record into its driver's mailbox.
   func markQueued() -> Bool {
-    state.withLock { state in
+    withState { state in
       defer { state.isQueued = true }
       return !state.isQueued
     }
+  }
+
+  /// What is known now, for a report: the directions that are cached as ready, those that are armed, and who waits.
+  var snapshot: (ready: IoEventInterest, armed: IoEventInterest, waits: [Wait]) {
+    withReadiness { readiness in
+      let waits = readiness.waiting.map { waiter, _, interest in
+        Wait(task: waiter.task, interest: interest, since: waiter.since)
+      }
+      return (readiness.ready, readiness.wanted, waits)
+    }
+  }
+
+  struct Wait {
+    let task: TaskIdentity
+    let interest: IoEventInterest
+    /// A reading of `MonotonicTime.coarse`.
+    let since: UInt64
   }
 
   // MARK: the driver's side; worker thread only
 
   /// Arms what is wanted now, no matter what was wanted when somebody asked for it.
   func reconcile(with driver: IoDriver) {
-    let (wanted, hasEnded) = state.withLock { state in
+    let (wanted, hasEnded) = withState { state in
       state.isQueued = false
       return (state.readiness.wanted, state.readiness.ending != nil)
     }
@@ -89,16 +159,17 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
       guard descriptor.acquire() else { return }  // closed: whoever did that wakes the waiters
       do throws(IoError) {
         poll = try driver.watch(self)
-        self.driver = driver
+        unsafe self.driver = driver
       } catch {
         descriptor.release()
-        let woken = state.withLock { $0.readiness.dismiss() }
+        let woken = withState { $0.readiness.dismiss() }
         woken.wake(.failed(error.errno))
         return
       }
     }
-    if poll?.armed != wanted.rawValue { driver.willArm() }
-    poll?.arm(wanted.rawValue)
+    if armed != wanted { driver.willArm() }
+    poll?.arm(wanted.rawValue, insteadOf: armed.rawValue)
+    armed = wanted
   }
 
   /// The driver is to let go: at once if there is no poll handle, else in the handle's close callback.
@@ -106,43 +177,49 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     if let poll {
       self.poll = nil
       poll.close()
-    } else if self.driver == nil {
-      driver.handle.didRelease()
+    } else if unsafe self.driver == nil {
+      driver.handle.didRelease(self)
     }
   }
 
   override func polled(events: UInt8, failed: Bool) {
-    guard let driver, let asked = poll?.armed else { return }
-    if failed { poll?.wasStopped() }
-    wake(IoEventInterest(reported: events, asked: asked, failed: failed), failed: failed, driver)
+    let event = IoEventInterest(reported: events, asked: armed, failed: failed)
+    if failed { armed = [] }  // libuv has stopped the handle
+    wake(event, failed: failed)
   }
 
   override func pollClosed() {
-    guard let driver else { return }
-    self.driver = nil
+    guard let driver = unsafe driver else { return }
+    unsafe self.driver = nil
+    // In this order: whoever hears that the number is closed may register another one at once.
+    driver.handle.didRelease(self)
     descriptor.release()
-    driver.handle.didRelease()
   }
 
   /// An event: marks the directions ready, then wakes those who wait for them.
-  private func wake(_ event: IoEventInterest, failed: Bool, _ driver: IoDriver) {
-    let (woken, update) = markReadinessState(event, failed: failed, turn: driver.turn)
-    if update { reconcile(with: driver) }
-    driver.didWake(woken.wake(failed ? .error : .ready))
+  @inline(__always)
+  private func wake(_ event: IoEventInterest, failed: Bool) {
+    guard let turn = unsafe driver?.turn else { return }
+    let (woken, update) = markReadinessState(event, failed: failed, turn: turn)
+    if update, let driver = unsafe driver { reconcile(with: driver) }
+    let count = woken.wake(failed ? .error : .ready)
+    unsafe driver?.didWake(count)
   }
 
+  @inline(__always)
   private func markReadinessState(
     _ event: IoEventInterest, failed: Bool, turn: UInt64
   ) -> (woken: ReadinessState<Waiter>.Woken, update: Bool) {
-    state.withLock { $0.readiness.event(event, turn: turn, stopped: failed) }
+    withReadiness { $0.event(event, turn: turn, stopped: failed) }
   }
 }
 
 extension RegistrationInfo: ParkingPlace {
+  @inline(__always)
   func park(_ waiter: Waiter, for interest: IoEventInterest) -> Parking {
-    state.withLock { state in
-      if waiter.isCancelled { return .declined(.cancelled) }
-      switch state.readiness.request(interest, key: waiter.task.address, waiter: waiter) {
+    withReadiness { readiness in
+      if !isRegular(waiter.task), waiter.isCancelled { return .declined(.cancelled) }
+      switch readiness.request(interest, key: waiter.task.address, waiter: waiter) {
       case .ready: return .declined(.ready)
       case .ended(.closed): return .declined(.closed)
       case .ended(.shutDown): return .declined(.shutDown)
@@ -153,22 +230,40 @@ extension RegistrationInfo: ParkingPlace {
 
   /// Has the driver arm what is wanted.
   func settle() {
-    let home = state.withLock { $0.home }
+    let home = withState { $0.home }
     home?.update(self)
   }
 
   func cancelWait(of task: TaskIdentity) {
-    let waiter = state.withLock { $0.readiness.cancel(key: task.address) }
+    let waiter = withState { state in
+      forget(task)
+      return state.readiness.cancel(key: task.address)
+    }
     waiter?.wake(.cancelled)
+  }
+
+  /// The waiter of that task, which waits here no more and has not been woken.
+  func takeWaiter(of task: TaskIdentity) -> Waiter? {
+    withState { $0.readiness.cancel(key: task.address) }
+  }
+
+  @inline(__always)
+  func isRegular(_ task: TaskIdentity) -> Bool { regular.load(ordering: .relaxed) == task.address }
+
+  func remember(_ task: TaskIdentity) { regular.store(task.address, ordering: .relaxed) }
+
+  func forget(_ task: TaskIdentity) {
+    _ = regular.compareExchange(expected: task.address, desired: 0, ordering: .relaxed)
   }
 }
 
 extension ReadinessState<Waiter>.Woken {
   /// Wakes them; to be called with no lock held. Returns how many there were.
-  @discardableResult
-  func wake(_ reason: WakeReason) -> Int {
+  @discardableResult @inline(__always)
+  consuming func wake(_ reason: WakeReason) -> Int {
     guard let first else { return 0 }
     first.wake(reason)
+    guard let rest else { return 1 }
     for waiter in rest { waiter.wake(reason) }
     return 1 + rest.count
   }
@@ -177,12 +272,15 @@ extension ReadinessState<Waiter>.Woken {
 extension IoEventInterest {
   /// What to make of a report. A failure is "everything": the next try tells. So is, for reading and writing, that the
   /// peer has finished, and whatever was not asked for (newer versions of libuv mix bits up on a hang-up).
-  fileprivate init(reported: UInt8, asked: UInt8, failed: Bool) {
+  fileprivate init(reported: UInt8, asked: IoEventInterest, failed: Bool) {
     if failed {
       self = .everything
       return
     }
-    self.init(rawValue: reported & asked)
-    if reported & ~asked != 0 || contains(.peerFinished) { formUnion([.readable, .writable]) }
+    self.init(rawValue: reported & asked.rawValue)
+    let isMixedUp = reported & ~asked.rawValue != 0
+    if isMixedUp || contains(.peerFinished) { formUnion([.readable, .writable]) }
+    // Nobody may be left out; but that the peer has finished could not be taken back.
+    if isMixedUp { formUnion(.priority) }
   }
 }

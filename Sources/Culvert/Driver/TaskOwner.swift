@@ -3,19 +3,18 @@
 
 import Synchronization
 
-/// The cancellation record of a task that the runtime made.
-///
-/// Child tasks inherit the reference (a task-local value) but not the address: they take a handler of their own.
-final class TaskOwner: Sendable {
-  @TaskLocal static var current: TaskOwner?
-
+/// The cancellation record of a task that the runtime made. Its worker knows it by the task's address, for as long as its scope
+/// lasts; so a child task has none, nor has a task while it runs elsewhere: they take a handler of their own.
+final class TaskOwner: @unchecked Sendable {
   /// The owning task's address while its scope lasts, then 0: a new task may get the old address.
   private let task: Atomic<UInt>
-  private let state = Locked(State())
+  private let lock = Lock()
+  /// Under the lock.
+  @exclusivity(unchecked) private var guarded = State()
 
   private struct State {
     var isCancelled = false
-    /// Where the task parked last. May be out of date: cancelling a wait that is over does nothing.
+    /// Where the task parked last, and the only place that may remember it. Cancelling a wait that is over does nothing.
     var place: (any ParkingPlace)?
   }
 
@@ -23,41 +22,88 @@ final class TaskOwner: Sendable {
     self.task = Atomic(task.address)
   }
 
-  /// Runs `body` in the current task under one cancellation handler, which serves all of its waits.
+  @inline(__always)
+  private func withState<R>(_ body: (inout State) -> R) -> R {
+    lock.take(key)
+    defer { lock.give(key) }
+    return unsafe body(&guarded)
+  }
+  private var key: UInt { UInt(bitPattern: ObjectIdentifier(self)) }
+
+  /// The owner that the calling worker knows for `task`, the current one.
+  static func of(_ task: TaskIdentity) -> TaskOwner? {
+    guard let owner = IoDriver.current?.owners[task], owner.owns(task) else { return nil }
+    return owner
+  }
+
+  /// Runs `body` in the current task under one cancellation handler, which serves all of its waits on this worker.
   static func scope<R>(_ body: () async throws -> R) async rethrows -> R {
-    let owner = TaskOwner(.current)
-    defer { owner.end() }
+    try await scope(waitingFor: nil, ()) { try await body() }
+  }
+
+  /// As `scope(_:)`; `source` is what the task will wait for first: it has a home from the start, and remembers the task. Calls
+  /// `body` with its argument: a closure that holds it would be a frame of the task.
+  @inline(__always)
+  static func scope<Argument, R>(
+    waitingFor source: BridgedFd?, _ argument: Argument, _ body: (Argument) async throws -> R
+  ) async rethrows -> R {
+    let task = TaskIdentity.current
+    let owner = TaskOwner(task)
+    owner.begin(task, source)
+    defer { owner.end(task) }
+    // A closure that is written here costs one frame less than one that is handed in.
     return try await withTaskCancellationHandler {
-      try await $current.withValue(owner) { try await body() }
+      try await body(argument)
     } onCancel: {
       owner.cancel()
     }
   }
 
+  private func begin(_ task: TaskIdentity, _ source: BridgedFd?) {
+    guard let driver = IoDriver.current else { return }
+    driver.add(self, of: task)
+    guard let info = source?.registration.info else { return }
+    // One that is refused is refused again, and told so, when it first waits.
+    try? driver.handle.addIoSource(info)
+    withState { state in
+      state.place = info
+      info.remember(task)
+    }
+  }
+
   @inline(__always)
-  func owns(_ task: TaskIdentity) -> Bool { self.task.load(ordering: .relaxed) == task.address }
+  private func owns(_ task: TaskIdentity) -> Bool { self.task.load(ordering: .relaxed) == task.address }
 
   /// Parks the task's waiter, unless the task has been cancelled. The place is noted and the waiter kept under one
   /// lock, so a cancellation finds both or neither.
   @inline(__always)
   func park<Place: ParkingPlace>(_ waiter: Waiter, at place: Place, for request: Place.Request) -> Parking {
-    state.withLock { state in
+    withState { state in
       if state.isCancelled { return .declined(.cancelled) }
-      if state.place !== place { state.place = place }
+      if state.place !== place {
+        state.place?.forget(waiter.task)
+        state.place = place
+      }
+      place.remember(waiter.task)
       return place.park(waiter, for: request)
     }
   }
 
   private func cancel() {
-    let place = state.withLock { state in
+    let place = withState { state in
       state.isCancelled = true
       return state.place
     }
     place?.cancelWait(of: TaskIdentity(address: task.load(ordering: .relaxed)))
   }
 
-  private func end() {
-    task.store(0, ordering: .relaxed)
-    state.withLock { $0.place = nil }
+  private func end(_ task: TaskIdentity) {
+    self.task.store(0, ordering: .relaxed)
+    // Where this is not the worker that knows it, that one has ended, and knows nobody any more.
+    if let driver = IoDriver.current, driver.owners[task] === self { driver.removeOwner(of: task) }
+    withState { state in
+      state.place?.forget(task)
+      state.place = nil
+    }
   }
 }

@@ -20,6 +20,8 @@ struct TimerHeap<Element> {
 
   var count: Int { heap.count }
   var earliest: UInt64? { heap.first.map { slots[$0].deadline } }
+  /// For how many elements there is memory.
+  var room: Int { slots.capacity }
 
   /// `key` must not be in use.
   mutating func insert(_ element: Element, key: UInt, deadline: UInt64) {
@@ -71,13 +73,21 @@ struct TimerHeap<Element> {
     slots[index].element = nil
     slotOfKey[slots[index].key] = nil
     spareSlots.append(index)
-    if heap.isEmpty { shrink() }
+    if slots.count > 1024, heap.count < slots.count / 8 { shrink() }
     return element
   }
 
-  /// After a burst of timers the memory goes back.
+  /// After a burst of timers the memory goes back, though some of them stay. So seldom that a timer pays nothing for it.
   private mutating func shrink() {
-    if slots.count > 1024 { self = TimerHeap() }
+    var smaller = TimerHeap()
+    smaller.nextOrder = nextOrder
+    // Everything stays at its position.
+    for (position, index) in heap.enumerated() {
+      smaller.slotOfKey[slots[index].key] = position
+      smaller.slots.append(slots[index])
+      smaller.heap.append(position)
+    }
+    self = smaller
   }
 
   private func precedes(_ a: Int, _ b: Int) -> Bool {

@@ -40,6 +40,11 @@ public func withRuntime<R: Sendable>(
 extension Runtime {
   /// Runs `body` on the calling thread, which becomes worker 0 until it has ended: for a synchronous `main`.
   ///
+  /// ```swift
+  /// @main struct Program {
+  ///   static func main() throws { try Runtime.blockOn(workers: 2) { runtime in … } }
+  /// }
+  /// ```
   /// The thread keeps its name, processors and scheduling; those of the configuration are for the other workers.
   /// Called on the main thread it keeps `@MainActor` waiting until it returns: use `withRuntime` in an `async` main
   /// if something has to run there. Throws what `body` throws; `.unsupported` on a thread that is a worker already,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A queue of Swift jobs: a ring that grows and is then used again, so steady work allocates nothing.
+// A queue of Swift jobs: a ring that grows and is then used again, so steady work allocates nothing. What a burst took
+// goes back.
 
 /// A job, and how it is to be run.
 struct QueuedJob {
@@ -28,47 +29,68 @@ struct QueuedJob {
   }
 }
 
-/// First in, first out.
+/// First in, first out. Behind a pointer: an access needs no exclusivity check.
 @safe struct JobQueue: ~Copyable {
-  private var slots: UnsafeMutablePointer<QueuedJob>
-  /// A power of two.
-  private var capacity = 64
-  private var head = 0
-  private(set) var count = 0
+  @safe private struct Ring {
+    var slots: UnsafeMutablePointer<QueuedJob>
+    /// A power of two.
+    var capacity: Int
+    var head = 0
+    var count = 0
+
+    init(capacity: Int) {
+      unsafe slots = .allocate(capacity: capacity)
+      self.capacity = capacity
+    }
+
+    subscript(index: Int) -> UnsafeMutablePointer<QueuedJob> {
+      unsafe slots + (head &+ index) & (capacity &- 1)
+    }
+  }
+  private static let leastCapacity = 64
+  /// A ring that grew beyond this is not kept.
+  private static let keptCapacity = 4096
+  private let ring: UnsafeMutablePointer<Ring>
 
   init() {
-    unsafe slots = .allocate(capacity: capacity)
+    unsafe ring = .allocate(capacity: 1)
+    unsafe ring.initialize(to: Ring(capacity: Self.leastCapacity))
   }
 
   deinit {
-    for index in 0..<count { unsafe (slots + (head &+ index) & (capacity &- 1)).deinitialize(count: 1) }
-    unsafe slots.deallocate()
+    for index in 0..<count { unsafe ring.pointee[index].deinitialize(count: 1) }
+    unsafe ring.pointee.slots.deallocate()
+    unsafe ring.deallocate()
   }
 
   var isEmpty: Bool { count == 0 }
+  var count: Int { unsafe ring.pointee.count }
+  var capacity: Int { unsafe ring.pointee.capacity }
 
-  mutating func append(_ job: QueuedJob) {
-    if count == capacity { grow() }
-    unsafe (slots + (head &+ count) & (capacity &- 1)).initialize(to: job)
-    count &+= 1
+  @inline(__always)
+  func append(_ job: consuming QueuedJob) {
+    if count == capacity { resize(to: capacity * 2) }
+    unsafe ring.pointee[count].initialize(to: job)
+    unsafe ring.pointee.count &+= 1
   }
 
-  mutating func popFirst() -> QueuedJob? {
-    if count == 0 { return nil }
-    let job = unsafe (slots + head).move()
-    head = (head &+ 1) & (capacity &- 1)
-    count &-= 1
+  @inline(__always)
+  func popFirst() -> QueuedJob? {
+    if isEmpty {
+      if capacity > Self.keptCapacity { resize(to: Self.leastCapacity) }
+      return nil
+    }
+    let job = unsafe ring.pointee[0].move()
+    unsafe ring.pointee.head = (ring.pointee.head &+ 1) & (capacity &- 1)
+    unsafe ring.pointee.count &-= 1
     return job
   }
 
-  private mutating func grow() {
-    let larger = UnsafeMutablePointer<QueuedJob>.allocate(capacity: capacity * 2)
-    for index in 0..<count {
-      unsafe (larger + index).moveInitialize(from: slots + (head &+ index) & (capacity &- 1), count: 1)
-    }
-    unsafe slots.deallocate()
-    unsafe slots = larger
-    head = 0
-    capacity *= 2
+  private func resize(to capacity: Int) {
+    var other = Ring(capacity: capacity)
+    for index in 0..<count { unsafe other[index].moveInitialize(from: ring.pointee[index], count: 1) }
+    other.count = count
+    unsafe ring.pointee.slots.deallocate()
+    unsafe ring.pointee = other
   }
 }

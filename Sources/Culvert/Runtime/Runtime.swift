@@ -17,6 +17,8 @@ public final class Runtime: Sendable {
     public var thread = ThreadConfiguration()
     /// The bounds of each worker.
     public var limits = Limits()
+    /// What its timers go by, if it is not the system's clock.
+    package var time: VirtualTime?
 
     /// The defaults, with that many workers.
     public init(workers: Int? = nil) {
@@ -36,7 +38,7 @@ public final class Runtime: Sendable {
     var workers: [Worker] = []
     for index in 0..<configuration.workers {
       do throws(IoError) {
-        workers.append(try Worker(index: index, limits: configuration.limits))
+        workers.append(try Worker(index: index, limits: configuration.limits, time: configuration.time))
       } catch {
         for worker in workers { worker.dispose() }
         throw error
@@ -75,6 +77,9 @@ public final class Runtime: Sendable {
 
   /// Runs `body` as a task of its own on a worker: the given one, or the next in turn.
   ///
+  /// ```swift
+  /// let answer = runtime.spawn { try await stream.read(upTo: 4096) }
+  /// ```
   /// The task is not a child of the caller's: keep it, and cancel it or await its value. Its waits throw `.shutDown`
   /// when the runtime ends.
   @discardableResult
@@ -116,7 +121,7 @@ extension Runtime {
   private static let sharedRuntime = Locked<Runtime?>(nil)
 
   /// The runtime for code that has none of its own, with default configuration; started when first used, and never
-  /// ended. Tasks that do not run on its workers pay a hop between threads for each wait.
+  /// ended. Tasks that do not run on its workers pay a hop between threads for each wait. Throws what `init(_:)` throws.
   public static var shared: Runtime {
     get throws(IoError) {
       try sharedRuntime.withLock { runtime throws(IoError) in
@@ -128,19 +133,22 @@ extension Runtime {
     }
   }
 
+  /// In place of the shared one, for tasks that are on no worker, and those that they start.
+  @TaskLocal package static var substitute: Runtime?
+
   /// The runtime at hand: the calling worker's, else the shared one.
   static var atHand: Runtime {
     get throws(IoError) {
-      if let current { return current }
+      if let runtime = current ?? substitute { return runtime }
       return try shared
     }
   }
 }
 
 extension IoDriverHandle {
-  /// The driver for a first wait that happens on no worker: one of the shared runtime's. The one hook by which the
+  /// The driver for a wait that happens on no worker: one of the shared runtime's. The one hook by which the
   /// driver's floor gets something from above.
   static var fallback: IoDriverHandle {
-    get throws(IoError) { try Runtime.shared.nextInTurn.driver.handle }
+    get throws(IoError) { try Runtime.atHand.nextInTurn.driver.handle }
   }
 }

@@ -2,7 +2,8 @@
 // One thread with its own loop, which runs the tasks whose sockets it polls: waking one is a push onto its own queue.
 //
 // A turn: the jobs that were ready when it began (fewer would let a level-triggered event fire again before its
-// reader ran), a bounded number of those they made ready, then the loop. Jobs of other threads come in under a mutex.
+// reader ran), a bounded number of those they made ready, then the loop. Jobs of other threads come in under a mutex, and
+// a bounded number of them in each turn: a flood of new tasks must not keep sockets and timers waiting.
 //
 // What was measured (Swift 6.3): running plain jobs with `isolatedTo:taskExecutor:` costs two jobs more per wait. So
 // actors get an executor object of their own, whose jobs are marked in the queue.
@@ -17,26 +18,36 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   /// The executor for actors that live on this worker.
   public let serial: WorkerSerialExecutor
   let driver: IoDriver
+  private let thread: IoDriver.ThreadMark
   private let limits: Limits
   /// At least 1: 0 would say that this thread is no worker's.
   private let callsPerJob: Int32
 
   /// Worker thread only: jobs to run.
-  private var ready = JobQueue()
+  private let ready = JobQueue()
+  /// Worker thread only: jobs of other threads whose turn has not come.
+  private let backlog = JobQueue()
   /// Jobs that other threads left here.
   private let arrivals: Inbox<QueuedJob>
   private let stopRequested = Atomic<Bool>(false)
   /// Opens when the worker's last job has run.
   let ended = Latch()
+  let idle: IdleWatch
+  /// When the worker last came out of its poll, and 0 while it waits there; how many jobs were ready then. For reports.
+  private let busySince = Atomic<UInt64>(0)
+  private let readyThen = Atomic<Int>(0)
   /// The runtime that this worker belongs to; set once, before the thread starts.
   nonisolated(unsafe) weak var runtime: Runtime?
 
-  init(index: Int, limits: Limits) throws(IoError) {
+  init(index: Int, limits: Limits, time: VirtualTime?) throws(IoError) {
     self.index = index
     self.limits = limits
     callsPerJob = max(1, Int32(clamping: limits.callsPerJob))
-    driver = try IoDriver(limits: limits)
-    arrivals = Inbox(driver.handle.unparker)
+    driver = try IoDriver(limits: limits, time: time)
+    thread = driver.handle.mark
+    let arrivals = Inbox<QueuedJob>(driver.handle.unparker)
+    self.arrivals = arrivals
+    idle = IdleWatch(counts: time != nil) { arrivals.ring() }
     serial = WorkerSerialExecutor()
     serial.worker = self
     driver.attach(self)
@@ -47,7 +58,7 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
 
   /// Whether the calling thread is this worker's.
   @inline(__always)
-  var isCurrent: Bool { driver.handle.isCurrent }
+  var isCurrent: Bool { thread.isCurrent }
 
   // MARK: taking jobs; safe from any thread
 
@@ -61,12 +72,13 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
     unsafe UnownedTaskExecutor(ordinary: self)
   }
 
-  func submit(_ job: QueuedJob) {
-    if isCurrent {
-      ready.append(job)
-    } else if !arrivals.post(job) {
-      Self.handOn(job)
-    }
+  @inline(__always)
+  func submit(_ job: consuming QueuedJob) {
+    if isCurrent { ready.append(job) } else { submitFromElsewhere(job) }
+  }
+
+  private func submitFromElsewhere(_ job: QueuedJob) {
+    if !arrivals.post(job) { Self.handOn(job) }
   }
 
   /// Asks the worker to end. Safe from any thread.
@@ -89,14 +101,46 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   /// Turns the calling thread into this worker until `stop`.
   func run() {
     driver.enter()
+    notePulse()
     while true {
       takeArrivals()
       // Asked after that: a stop that finds the bell rung does not ring it, and must be seen before the loop waits.
       if stopRequested.load(ordering: .acquiring) { break }
+      // The poll before this has found nothing, and nobody has left anything.
+      let isIdle = ready.isEmpty
       runReadyJobs(andUpTo: limits.jobsPerTurn)
-      driver.processIo(wait: ready.isEmpty)
+      // Asked between the jobs and the poll: one of them may have forked.
+      if driver.handle.origin.isElsewhere { return runInFork() }
+      driver.processIo(wait: mayWait(isIdle))
+      notePulse()
     }
     end()
+  }
+
+  /// Whether the next poll may wait; asked when the driver has nothing else to do.
+  private func mayWait(_ isIdle: Bool) -> Bool {
+    // A message or a timer may have made a job ready since.
+    let mayWait = idle.look(isIdle: isIdle && !hasReadyJobs) && !hasReadyJobs
+    if mayWait { busySince.store(0, ordering: .relaxed) }
+    return mayWait
+  }
+
+  private func notePulse() {
+    let now = MonotonicTime.coarse
+    MonotonicTime.noteTurn(at: now)
+    busySince.store(now, ordering: .relaxed)
+    readyThen.store(ready.count + backlog.count, ordering: .relaxed)
+  }
+
+  /// What is known now, for a report; safe from any thread, whatever the worker is doing.
+  var snapshot: (busySince: UInt64, ready: Int, arrived: Int) {
+    (busySince.load(ordering: .relaxed), readyThen.load(ordering: .relaxed), arrivals.count)
+  }
+
+  /// In a fork: the loop is the parent's. What is ready is run, its waits fail, and the thread ends.
+  private func runInFork() {
+    while let job = ready.popFirst() ?? backlog.popFirst() { run(job) }
+    MonotonicTime.noteTurn(at: 0)
   }
 
   private func runReadyJobs(andUpTo more: Int) {
@@ -114,24 +158,31 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   }
 
   private func takeArrivals() {
-    arrivals.take { ready.append($0) }
+    arrivals.take { backlog.append($0) }
+    var most = max(1, limits.jobsPerTurn)
+    while most > 0, let job = backlog.popFirst() {
+      ready.append(job)
+      most -= 1
+    }
   }
 
   /// Waiters get their answer, and what that makes ready is run, within bounds; then the loop is closed, and what is
   /// left goes to others.
   private func end() {
     driver.refuseWaiters()
+    idle.close()
     let deadline = MonotonicTime.after(limits.shutDownGrace)
     repeat {
       takeArrivals()
       runReadyJobs(andUpTo: limits.jobsPerTurn)
       driver.processIo(wait: false)
       takeArrivals()
-    } while !ready.isEmpty && MonotonicTime.now < deadline
+    } while hasReadyJobs && MonotonicTime.now < deadline
     let late = arrivals.close()
     driver.close()
     culvert_set_budget(0)
-    while let job = ready.popFirst() { Self.handOn(job) }
+    MonotonicTime.noteTurn(at: 0)
+    while let job = ready.popFirst() ?? backlog.popFirst() { Self.handOn(job) }
     for job in late { Self.handOn(job) }
     ended.open()
   }
@@ -148,7 +199,7 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
 }
 
 extension Worker: IoDriverHost {
-  var hasReadyJobs: Bool { !ready.isEmpty }
+  var hasReadyJobs: Bool { !ready.isEmpty || !backlog.isEmpty }
 
   /// Runs the jobs that are ready now.
   func runReadyJobs() { runReadyJobs(andUpTo: 0) }

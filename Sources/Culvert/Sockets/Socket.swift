@@ -5,10 +5,44 @@
 import CCulvert
 
 enum Socket {
-  /// A non-blocking, close-on-exec stream socket of the address's family. `socket(2)`.
-  static func stream(for address: SocketAddress, during operation: String) throws(IoError) -> Int32 {
+  /// A non-blocking, close-on-exec stream socket. `socket(2)`.
+  static func stream(for family: SocketAddress.Family, during operation: String) throws(IoError) -> Int32 {
     let type = culvert_sock_stream()
-    return Int32(try Syscalls.socket(family: address.familyValue, type: type).value(during: operation))
+    return Int32(try Syscalls.socket(family: family.value, type: type).value(during: operation))
+  }
+
+  /// A non-blocking, close-on-exec datagram socket. `socket(2)`.
+  static func datagram(for family: SocketAddress.Family, during operation: String) throws(IoError) -> Int32 {
+    let type = culvert_sock_dgram()
+    return Int32(try Syscalls.socket(family: family.value, type: type).value(during: operation))
+  }
+
+  /// The socket's address family, such as `AF_INET6`; -1 for what is no socket.
+  static func family(_ fd: Int32) -> Int32 {
+    let (result, address) = unsafe name { unsafe Syscalls.localName(fd, $0, $1) }
+    return result.failed ? -1 : address?.family.value ?? -1
+  }
+
+  /// Has `close(2)` send a reset. `SO_LINGER` with no time.
+  static func resetOnClose(_ fd: Int32, during operation: @autoclosure () -> String) throws(IoError) {
+    let bytes = unsafe withUnsafeBytes(of: linger(l_onoff: 1, l_linger: 0)) { unsafe Array($0) }
+    _ = try Syscalls.setOption(fd, level: SOL_SOCKET, name: SO_LINGER, to: bytes).value(during: operation())
+  }
+
+  /// Two connected Unix sockets, for streams unless told otherwise. `socketpair(2)`.
+  static func pair(
+    type: Int32 = culvert_sock_stream(), during operation: String
+  ) throws(IoError) -> (Int32, Int32) {
+    var ends: (Int32, Int32) = (-1, -1)
+    _ = try Syscalls.socketPair(type: type, &ends).value(during: operation)
+    return ends
+  }
+
+  /// Both ends' addresses, as far as there are any: for reports.
+  static func ends(_ fd: Int32) -> (local: SocketAddress?, peer: SocketAddress?) {
+    let (localResult, local) = unsafe name { unsafe Syscalls.localName(fd, $0, $1) }
+    let (peerResult, peer) = unsafe name { unsafe Syscalls.peerName(fd, $0, $1) }
+    return (localResult.failed ? nil : local, peerResult.failed ? nil : peer)
   }
 
   static func bind(_ fd: Int32, to address: SocketAddress, during operation: String) throws(IoError) {
@@ -84,7 +118,7 @@ enum Socket {
   }
 
   /// Makes a call that fills in an address.
-  private static func name(
+  static func name(
     _ call: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> SysResult
   ) -> (SysResult, SocketAddress?) {
     var result = SysResult(raw: 0)

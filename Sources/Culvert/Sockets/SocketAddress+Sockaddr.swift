@@ -5,15 +5,6 @@
 import CCulvert
 
 extension SocketAddress {
-  /// The address family as system calls want it.
-  var familyValue: Int32 {
-    switch storage {
-    case .v4: AF_INET
-    case .v6: AF_INET6
-    case .unix: AF_UNIX
-    }
-  }
-
   /// Lends the kernel's form of the address and its length in bytes; the pointer ends with the call.
   func withSockaddr<R>(
     _ body: (UnsafePointer<sockaddr>, socklen_t) throws(IoError) -> R
@@ -37,8 +28,10 @@ extension SocketAddress {
       var raw = sockaddr_un()
       raw.sun_family = sa_family_t(AF_UNIX)
       unsafe withUnsafeMutableBytes(of: &raw.sun_path) { unsafe $0.copyBytes(from: path) }
-      // With the NUL, where there is room for it. No path at all is how an unnamed socket is told.
-      let used = path.isEmpty ? 0 : min(path.count + 1, sockaddr_un.pathCapacity)
+      // With the NUL, where there is room for it. No path at all is how an unnamed socket is told, and an abstract name
+      // is as long as it is: a NUL at its end would belong to it.
+      let isWhole = path.isEmpty || path.first == 0
+      let used = isWhole ? path.count : min(path.count + 1, sockaddr_un.pathCapacity)
       return try unsafe lend(raw, length: sockaddr_un.pathOffset + used, to: body)
     }
   }
@@ -54,29 +47,43 @@ extension SocketAddress {
     let result = unsafe withUnsafeMutablePointer(to: &raw) { pointer in
       unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe fill($0, &length) }
     }
-    return (result, result < 0 ? nil : SocketAddress(raw, length: Int(length)))
+    return (result, result < 0 ? nil : unsafe SocketAddress(&raw, length: Int(length)))
   }
 
-  private init?(_ raw: sockaddr_storage, length: Int) {
-    switch Int32(raw.ss_family) {
+  /// By pointer: copying what has room for any address costs more than reading the one that is there.
+  init?(_ raw: UnsafePointer<sockaddr_storage>, length: Int) {
+    let raw = unsafe UnsafeRawPointer(raw)
+    switch Int32(unsafe raw.load(as: sockaddr.self).sa_family) {
     case AF_INET:
-      let raw = reinterpret(raw, as: sockaddr_in.self)
+      let raw = unsafe raw.load(as: sockaddr_in.self)
       self.init(.v4(UInt32(bigEndian: raw.sin_addr.s_addr), port: UInt16(bigEndian: raw.sin_port)))
     case AF_INET6:
-      let raw = reinterpret(raw, as: sockaddr_in6.self)
+      let raw = unsafe raw.load(as: sockaddr_in6.self)
       var address = Ipv6(raw.sin6_addr)
       address.scope = raw.sin6_scope_id
       address.flow = raw.sin6_flowinfo
       self.init(.v6(address, port: UInt16(bigEndian: raw.sin6_port)))
     case AF_UNIX:
-      let raw = reinterpret(raw, as: sockaddr_un.self)
+      let raw = unsafe raw.load(as: sockaddr_un.self)
       let path = unsafe withUnsafeBytes(of: raw.sun_path) { bytes in
-        // Linux's abstract names begin with a NUL: they read as unnamed.
-        unsafe Array(bytes.prefix(max(0, length - sockaddr_un.pathOffset)).prefix { $0 != 0 })
+        let told = unsafe bytes.prefix(max(0, length - sockaddr_un.pathOffset))
+        let isAbstract = unsafe Platform.hasAbstractNames && told.first == 0
+        return unsafe isAbstract ? Array(told) : Array(told.prefix { $0 != 0 })
       }
       self.init(.unix(path))
     default:
       return nil
+    }
+  }
+}
+
+extension SocketAddress.Family {
+  /// As system calls want it.
+  var value: Int32 {
+    switch self {
+    case .ipv4: AF_INET
+    case .ipv6: AF_INET6
+    case .unix: AF_UNIX
     }
   }
 }
@@ -111,9 +118,4 @@ private func lend<Address, R>(
       try unsafe body(raw, socklen_t(length))
     }
   }
-}
-
-/// `sockaddr_storage` has room and alignment for each of the kernel's addresses.
-private func reinterpret<Address>(_ raw: sockaddr_storage, as: Address.Type) -> Address {
-  unsafe withUnsafeBytes(of: raw) { unsafe $0.load(as: Address.self) }
 }

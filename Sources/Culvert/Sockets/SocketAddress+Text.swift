@@ -8,11 +8,14 @@ extension SocketAddress {
   /// Reads an address with its port, or a Unix socket's path.
   ///
   /// The forms are "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80" with an interface's name or number, and
-  /// "unix:/path". The port is 0 to 65535 in plain digits: no sign, no space, no leading zero.
+  /// "unix:/path" or "unix:@name" for Linux's abstract names. The port is 0 to 65535 in plain digits: no sign, no space, no leading zero.
   /// Throws `.malformed` for any other text, with the text and what is wrong with it.
   public init(_ text: String) throws(IoError) {
     if text.utf8.starts(with: unixPrefix.utf8) {
-      self = try .unix(path: String(Substring(text.utf8.dropFirst(unixPrefix.utf8.count))))
+      let name = String(Substring(text.utf8.dropFirst(unixPrefix.utf8.count)))
+      let isAbstract = name.utf8.first == abstractMark
+      self =
+        isAbstract ? try .unix(abstract: String(Substring(name.utf8.dropFirst()))) : try .unix(path: name)
       return
     }
     try rejectEmptyAndNul(text)
@@ -47,18 +50,35 @@ extension SocketAddress {
   /// The address of a Unix socket that has a path in the file system.
   ///
   /// A path has at most 107 bytes on Linux and 103 on Darwin; a relative path is relative to the process's
-  /// directory when it is used. Throws `.malformed` for a path that is empty, too long or has a NUL in it.
+  /// directory when it is used. Throws `.malformed` for a path that is empty, too long, has a NUL in it, or begins
+  /// with "@", which marks an abstract name in text: "./@…" is the same file.
   public static func unix(path: String) throws(IoError) -> SocketAddress {
     let text = unixPrefix + path
     guard !path.isEmpty else { throw malformed(text, "empty path") }
     try rejectEmptyAndNul(text)
     guard path.utf8.count < sockaddr_un.pathCapacity else { throw malformed(text, "path too long") }
+    guard path.utf8.first != abstractMark else { throw malformed(text, "path begins with @") }
     return SocketAddress(.unix(Array(path.utf8)))
+  }
+
+  /// The address of a Unix socket that has a name outside the file system, which ends with the socket. Linux only.
+  ///
+  /// A name has 1 to 107 bytes, and any process in the same network namespace can use it, whatever its user. Throws
+  /// `.malformed` for a name that is empty, too long or has a NUL in it, `.unsupported` where there are none such.
+  public static func unix(abstract name: String) throws(IoError) -> SocketAddress {
+    let text = "\(unixPrefix)@\(name)"
+    guard Platform.hasAbstractNames else {
+      throw IoError(.unsupported, during: "make the abstract address \(text.debugDescription)")
+    }
+    guard !name.isEmpty else { throw malformed(text, "empty name") }
+    try rejectEmptyAndNul(text)
+    guard name.utf8.count < sockaddr_un.pathCapacity else { throw malformed(text, "name too long") }
+    return SocketAddress(.unix([0] + Array(name.utf8)))
   }
 }
 
 extension SocketAddress: CustomStringConvertible {
-  /// The address without its port: "127.0.0.1", "::1", "fe80::1%eth0", or a Unix socket's path.
+  /// The address without its port: "127.0.0.1", "::1", "fe80::1%eth0", a Unix socket's path or "@" and its abstract name.
   ///
   /// IPv6 is in the form of RFC 5952, with the scope's name where it has one on this machine and its number
   /// otherwise. An unnamed Unix socket's path is "".
@@ -66,13 +86,14 @@ extension SocketAddress: CustomStringConvertible {
     switch storage {
     case .v4(let bits, _): text(of: in_addr(s_addr: bits.bigEndian), family: AF_INET)
     case .v6(let address, _): text(of: in6_addr(address), family: AF_INET6) + scopeSuffix(address.scope)
-    case .unix(let path): String(decoding: path, as: UTF8.self)
+    case .unix(let path): unixText(path)
     }
   }
 
-  /// The text that `init(_:)` reads: "127.0.0.1:80", "[::1]:80" or "unix:/path".
+  /// The text that `init(_:)` reads: "127.0.0.1:80", "[::1]:80", "unix:/path" or "unix:@name".
   ///
-  /// An unnamed Unix socket is "unix:", which cannot be read. A path that is not UTF-8 is printed repaired.
+  /// An unnamed Unix socket is "unix:", which cannot be read. A path or name that is not UTF-8 is printed repaired, a
+  /// NUL in an abstract name as "@", and a path that begins with "@" as the same file's path "./@…".
   public var description: String {
     switch storage {
     case .v4(_, let port): "\(host):\(port)"
@@ -83,6 +104,14 @@ extension SocketAddress: CustomStringConvertible {
 }
 
 private let unixPrefix = "unix:"
+private let abstractMark = UInt8(ascii: "@")
+
+private func unixText(_ path: [UInt8]) -> String {
+  // As other programs print them: a NUL as "@".
+  if path.first == 0 { return String(decoding: path.map { $0 == 0 ? abstractMark : $0 }, as: UTF8.self) }
+  let text = String(decoding: path, as: UTF8.self)
+  return path.first == abstractMark ? "./" + text : text
+}
 
 private func malformed(_ text: String, _ reason: String) -> IoError {
   IoError(.malformed, during: "parse address \(text.debugDescription) (\(reason))")
@@ -125,6 +154,17 @@ private func parsePort(_ digits: Substring, of text: String) throws(IoError) -> 
   guard isPlainNumber(digits) else { throw malformed(text, "port is not a plain number") }
   guard let port = UInt16(digits) else { throw malformed(text, "port out of range") }
   return port
+}
+
+extension Host {
+  /// Name and port of a text such as "example.org:80"; `nil` for every other text, that of an address too.
+  static func nameAndPort(_ text: String) -> (name: String, port: UInt16)? {
+    guard !text.utf8.starts(with: unixPrefix.utf8), let parts = try? split(text), !parts.isBracketed,
+      let port = try? parsePort(parts.port, of: text),
+      case .name(let name)? = try? Host(String(parts.host), port: port)
+    else { return nil }
+    return (name, port)
+  }
 }
 
 /// One spelling for each number. `UInt16("+080")` is 80.

@@ -4,7 +4,7 @@
 
 import CCulvert
 
-/// Where one end of a socket is: an IPv4 or IPv6 address with a port, or a Unix socket's path.
+/// Where one end of a socket is: an IPv4 or IPv6 address with a port, or a Unix socket's path or abstract name.
 ///
 /// Addresses are numeric: no name is ever looked up, except that of a network interface after `%`.
 /// An IPv4 address mapped into IPv6, such as `::ffff:127.0.0.1`, is an IPv6 address and equals no IPv4 one.
@@ -23,7 +23,7 @@ public struct SocketAddress: Sendable, Hashable {
     case ipv4
     /// IPv6: sixteen bytes, a port, and a scope where the address needs one.
     case ipv6
-    /// A Unix socket: a path in the file system, or no name at all.
+    /// A Unix socket: a path in the file system, an abstract name (Linux), or no name at all.
     case unix
   }
 
@@ -31,7 +31,7 @@ public struct SocketAddress: Sendable, Hashable {
     case v4(UInt32, port: UInt16)
     case v6(Ipv6, port: UInt16)
     /// Bytes and not a `String`: the kernel's paths need not be UTF-8, and strings that are equal need not
-    /// have equal bytes. Empty is an unnamed socket.
+    /// have equal bytes. Empty is an unnamed socket; an abstract name begins with a NUL, as the kernel has it.
     case unix([UInt8])
   }
 

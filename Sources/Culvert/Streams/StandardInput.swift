@@ -9,14 +9,17 @@ import CCulvert
 
 /// The process's standard input: a terminal, a pipe, a socket, a file or `/dev/null`.
 ///
+/// ```swift
+/// for try await line in BufferedReader(try StandardInput.open()).lines { print(line) }
+/// ```
 /// Reading it blocks no thread, and leaves the terminal and the shell as they were. The end of the stream is the end of
 /// the file, the last writer's close, or Ctrl-D at the start of a line.
-public final class StandardInput: ByteReader {
+public final class StandardInput: ByteReader, Sendable {
   private let source: Source
 
   private enum Source {
     /// Something that can be waited for.
-    case waitable(BridgedFd)
+    case waitable(PipeReader)
     /// A file, or the like: reads return at once.
     case plain(Descriptor)
   }
@@ -33,14 +36,18 @@ public final class StandardInput: ByteReader {
     if isTerminal || type == Int(S_IFIFO) {
       let opened = Syscalls.openForReading(Platform.standardInputPath, nonblocking: true)
       if !opened.failed {
-        return StandardInput(.waitable(try BridgedFd(owning: Int32(opened.raw))), isTerminal: isTerminal)
+        return try StandardInput(on: BridgedFd(owning: Int32(opened.raw)), isTerminal: isTerminal)
       }
     }
     if isTerminal || type == Int(S_IFIFO) || type == Int(S_IFSOCK) {
-      return StandardInput(.waitable(try BridgedFd(borrowing: STDIN_FILENO)), isTerminal: isTerminal)
+      return try StandardInput(on: BridgedFd(borrowing: STDIN_FILENO), isTerminal: isTerminal)
     }
     let copy = try Syscalls.duplicate(STDIN_FILENO).value(during: operation)
     return StandardInput(.plain(Descriptor(adopting: Int32(copy))), isTerminal: false)
+  }
+
+  private convenience init(on bridge: BridgedFd, isTerminal: Bool) {
+    self.init(.waitable(PipeReader(bridge, name: "standard input")), isTerminal: isTerminal)
   }
 
   private init(_ source: Source, isTerminal: Bool) {
@@ -53,21 +60,9 @@ public final class StandardInput: ByteReader {
   /// Throws `.cancelled` when the task is cancelled while it waits; nothing that was read is lost by that. `read(2)`.
   public func read(into buffer: inout OutputRawSpan) async throws(IoError) -> Int {
     switch source {
-    case .waitable(let bridge):
-      return try await bridge.call(.readable, during: "read standard input") { (fd) throws(IoError) in
-        try Self.readNow(fd, into: &buffer)
-      }
+    case .waitable(let reader): try await reader.read(into: &buffer)
     case .plain(let descriptor):
-      return try Self.readNow(descriptor.number, into: &buffer) ?? 0
-    }
-  }
-
-  private static func readNow(_ fd: Int32, into buffer: inout OutputRawSpan) throws(IoError) -> Int? {
-    try unsafe buffer.withUnsafeMutableBytes { (bytes, used) throws(IoError) -> Int? in
-      let free = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[used...])
-      let count = try unsafe Syscalls.read(fd, into: free).valueUnlessBlocked(during: "read standard input")
-      used += count ?? 0
-      return count
+      try buffer.appendNow(from: descriptor.number, during: "read standard input") ?? 0
     }
   }
 }

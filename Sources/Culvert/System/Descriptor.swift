@@ -11,14 +11,16 @@ import Synchronization
 /// An open file descriptor and the right to close it.
 final class Descriptor: Sendable {
   let number: Int32
-  /// Bit 0: closed. Bit 1: this number is claimed in the table. The rest: uses in flight.
+  /// Bit 0: closed. Bit 1: this number is claimed in the table. Bit 2: it is to be kept open. The rest: uses in flight.
   private let word = Atomic<UInt32>(0)
 
   private let gone = Atomic<Bool>(false)
 
   private static let closedBit: UInt32 = 1
   private static let claimedBit: UInt32 = 2
-  private static let oneUse: UInt32 = 4
+  private static let keptBit: UInt32 = 4
+  private static let oneUse: UInt32 = 8
+  private static let flags = closedBit | claimedBit | keptBit
 
   /// Takes over `number`: nobody else may close it from now on.
   init(adopting number: Int32) {
@@ -53,16 +55,29 @@ final class Descriptor: Sendable {
   @inline(__always)
   func release() {
     let new = word.subtract(Self.oneUse, ordering: .acquiringAndReleasing).newValue
-    if new & ~Self.claimedBit == Self.closedBit { letGo(new) }
+    if new & Self.closedBit != 0, new & ~Self.flags == 0 { letGo(new) }
   }
 
   /// Refuses new uses; the number is closed when the last one in flight has ended. Safe from any thread.
   /// Returns false when it was closed before.
   @discardableResult
-  func close() -> Bool {
-    let old = word.bitwiseOr(Self.closedBit, ordering: .acquiringAndReleasing).oldValue
-    if old & Self.closedBit != 0 { return false }
-    if old & ~Self.claimedBit == 0 { letGo(old) }
+  func close() -> Bool { end(Self.closedBit) }
+
+  /// As `close`, but the number stays open, and is the caller's once this `isGone`.
+  func giveUp() -> Bool { end(Self.closedBit | Self.keptBit) }
+
+  private func end(_ bits: UInt32) -> Bool {
+    var old = word.load(ordering: .relaxed)
+    while true {
+      // Who comes second must not change what the first has decided.
+      if old & Self.closedBit != 0 { return false }
+      let (done, current) = word.weakCompareExchange(
+        expected: old, desired: old | bits, successOrdering: .acquiringAndReleasing, failureOrdering: .relaxed
+      )
+      if done { break }
+      old = current
+    }
+    if old & ~Self.flags == 0 { letGo(old | bits) }
     return true
   }
 
@@ -82,7 +97,7 @@ final class Descriptor: Sendable {
   private func letGo(_ word: UInt32) {
     // The claim goes first: once the number is closed, another thread may get it and claim it.
     if word & Self.claimedBit != 0 { FdTable.release(number) }
-    Syscalls.close(number)
+    if word & Self.keptBit == 0 { Syscalls.close(number) }
     gone.store(true, ordering: .sequentiallyConsistent)
     FdTable.wasClosed(number)
   }

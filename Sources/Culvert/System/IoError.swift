@@ -21,29 +21,48 @@ public struct IoError: Error, Sendable, Hashable {
   public let errno: Int32
   /// What was being done to what, such as "connect to 127.0.0.1:1".
   public let operation: String
+  /// More about the reason, in the words of the library that told it, such as a check of a certificate; mostly empty.
+  public package(set) var detail = ""
   /// How many bytes of a failed write the kernel had taken; 0 for everything that is not a write.
-  public internal(set) var bytesWritten = 0
+  public package(set) var bytesWritten = 0
 
-  init(_ code: Code, during operation: String) {
+  /// A failure that no system call told of, during `operation`, such as "read from the modem".
+  public init(_ code: Code, during operation: String) {
     self.code = code
     self.errno = 0
     self.operation = operation
   }
 
-  /// Wraps a failed system call's `errno`.
-  init(errno: Int32, during operation: String) {
+  /// A failed system call's `errno`, for what is called within `asyncCall`:
+  ///
+  /// ```swift
+  /// let count = try await modem.asyncCall(.readable) { (fd) throws(IoError) -> Int? in
+  ///   let count = modem_read(fd, buffer)
+  ///   if count >= 0 { return count }
+  ///   if errno == EAGAIN { return nil }
+  ///   throw IoError(errno: errno, during: "read from the modem")
+  /// }
+  /// ```
+  public init(errno: Int32, during operation: String) {
     self.code = Code(errno: errno)
     self.errno = errno
     self.operation = operation
   }
 }
 
+extension IoError {
+  /// The same failure, as that of something greater.
+  func of(_ operation: String) -> IoError {
+    errno == 0 ? IoError(code, during: operation) : IoError(errno: errno, during: operation)
+  }
+}
+
 extension IoError: CustomStringConvertible {
-  /// One line: the operation, then the reason in words.
+  /// One line: the operation, then the reason in words, then what more is known of it.
   public var description: String {
     let reason = code == .other ? unsafe String(cString: culvert_error_text(errno)) : code.description
     let progress = bytesWritten == 0 ? "" : " after \(bytesWritten) bytes"
-    return "\(operation): \(reason)\(progress)"
+    return "\(operation): \(reason)\(detail.isEmpty ? "" : ": ")\(detail)\(progress)"
   }
 }
 
@@ -60,7 +79,8 @@ extension IoError {
     /// Hashes the kind.
     public func hash(into hasher: inout Hasher) { hasher.combine(id) }
 
-    private init(_ id: UInt8, _ text: StaticString) {
+    /// A kind that another product of this package adds; those of CulvertTLS are 60 and up.
+    package init(_ id: UInt8, _ text: StaticString) {
       self.id = id
       self.text = text
     }
@@ -85,6 +105,8 @@ extension IoError {
     public static let malformed = Code(8, "malformed")
     /// A value out of its range.
     public static let invalidArgument = Code(9, "invalid argument")
+    /// The stream ended where more had to come.
+    public static let unexpectedEnd = Code(10, "the stream has ended")
 
     // Decided by the world.
 
@@ -118,6 +140,10 @@ extension IoError {
     public static let badDescriptor = Code(33, "not an open file descriptor")
     /// Too long for one message.
     public static let messageTooLong = Code(34, "message too long")
+    /// No host has that name, or it has no address of the kind that was asked for.
+    public static let hostNotFound = Code(35, "host not found")
+    /// The name servers could not be asked, or did not know. It may work later.
+    public static let lookupFailed = Code(36, "the lookup failed")
     /// Anything else: `errno` tells.
     public static let other = Code(99, "system error")
 
@@ -133,7 +159,7 @@ extension IoError {
         case ENETUNREACH, EHOSTUNREACH, EHOSTDOWN: .unreachable
         case ENETDOWN: .networkDown
         case ENOTCONN, EDESTADDRREQ: .notConnected
-        case EMFILE, ENFILE: .tooManyDescriptors
+        case EMFILE, ENFILE, ETOOMANYREFS: .tooManyDescriptors
         case ENOMEM, ENOBUFS: .outOfMemory
         case EACCES, EPERM: .permissionDenied
         case ENOENT: .notFound

@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one lock: a value and its mutex in one allocation.
-// A pthread mutex, because the thread sanitizer understands it: it reports races that are none inside
-// `Synchronization.Mutex` under contention. Behind a pointer, so its address is stable and an access to the
-// value needs no exclusivity check.
-
-import CCulvert
+// A value and its lock in one allocation. Behind pointers, so an access to the value needs no exclusivity check; behind two, for to
+// the thread sanitizer an access through one pointer is an access to all that it points to, the lock too.
 
 /// A value that only one thread at a time can reach.
-@safe struct Locked<Value>: ~Copyable, @unchecked Sendable {
-  @safe private struct Storage {
-    var mutex = unsafe culvert_mutex()
-    var value: Value
-  }
-  private let storage: UnsafeMutablePointer<Storage>
+@safe package struct Locked<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
+  private let lock: UnsafeMutablePointer<Lock>
+  private let value: UnsafeMutablePointer<Value>
 
-  init(_ value: consuming Value) {
-    unsafe storage = .allocate(capacity: 1)
-    unsafe storage.initialize(to: Storage(value: value))
-    unsafe culvert_mutex_init(&storage.pointee.mutex)
+  package init(_ value: consuming Value) {
+    let alignment = max(MemoryLayout<Lock>.alignment, MemoryLayout<Value>.alignment)
+    let offset = (MemoryLayout<Lock>.size + alignment - 1) / alignment * alignment
+    let storage = UnsafeMutableRawPointer.allocate(
+      byteCount: offset + MemoryLayout<Value>.size, alignment: alignment)
+    unsafe self.lock = storage.bindMemory(to: Lock.self, capacity: 1)
+    unsafe self.value = (storage + offset).bindMemory(to: Value.self, capacity: 1)
+    unsafe lock.initialize(to: Lock())
+    unsafe self.value.initialize(to: value)
   }
 
   deinit {
-    unsafe culvert_mutex_destroy(&storage.pointee.mutex)
-    unsafe storage.deinitialize(count: 1)
-    unsafe storage.deallocate()
+    unsafe value.deinitialize(count: 1)
+    unsafe lock.deinitialize(count: 1)
+    unsafe UnsafeMutableRawPointer(lock).deallocate()
   }
+
+  private var key: UInt { unsafe UInt(bitPattern: lock) }
 
   /// Runs `body` with the lock held. Nothing may be resumed in there: what wakes a task goes out as the result.
   @inline(__always)
-  func withLock<R, E: Error>(_ body: (inout Value) throws(E) -> R) throws(E) -> R {
-    unsafe culvert_mutex_lock(&storage.pointee.mutex)
-    defer { unsafe culvert_mutex_unlock(&storage.pointee.mutex) }
-    return try unsafe body(&storage.pointee.value)
+  package func withLock<R, E: Error>(_ body: (inout Value) throws(E) -> R) throws(E) -> R {
+    unsafe lock.pointee.take(key)
+    defer { unsafe lock.pointee.give(key) }
+    return try unsafe body(&value.pointee)
   }
 }

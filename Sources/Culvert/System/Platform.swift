@@ -17,6 +17,15 @@ enum Platform {
     #endif
   }
 
+  /// Linux has names for Unix sockets outside the file system, which begin with a NUL.
+  static var hasAbstractNames: Bool {
+    #if os(Linux)
+      true
+    #else
+      false
+    #endif
+  }
+
   /// Opens standard input anew, so that its non-blocking mode is ours alone: a terminal or a pipe shares the
   /// mode of its open file description with the shell and every other process that has it.
   static var standardInputPath: String {

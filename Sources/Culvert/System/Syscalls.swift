@@ -50,7 +50,7 @@ enum Syscalls {
   }
 
   @inline(__always)
-  private static func retryingInterrupts(_ name: SystemCall, _ call: () -> Int) -> SysResult {
+  static func retryingInterrupts(_ name: SystemCall, _ call: () -> Int) -> SysResult {
     while true {
       let result = once(name, call)
       if result.raw != -Int(EINTR) { return result }
@@ -77,8 +77,33 @@ enum Syscalls {
     retryingInterrupts(.read) { unsafe CCulvert.read(fd, buffer.baseAddress, room(.read, buffer.count)) }
   }
 
+  /// Raises no SIGPIPE. Three system calls more than a socket's `send`.
+  static func write(_ fd: Int32, _ buffer: UnsafeRawBufferPointer) -> SysResult {
+    retryingInterrupts(.write) {
+      unsafe culvert_write_silently(fd, buffer.baseAddress, room(.write, buffer.count))
+    }
+  }
+
+  /// Two ends of a pipe.
+  static func pipe(_ ends: inout (reader: Int32, writer: Int32)) -> SysResult {
+    var fds: [Int32] = [-1, -1]
+    let result = retryingInterrupts(.pipe) { unsafe Int(culvert_pipe(&fds)) }
+    ends = (fds[0], fds[1])
+    return result
+  }
+
   static func setNonblocking(_ fd: Int32, _ on: Bool) -> SysResult {
     retryingInterrupts(.fcntl) { Int(culvert_set_nonblocking(fd, on)) }
+  }
+
+  /// What a socket needs that was not made here, beside its non-blocking mode: close-on-exec, no SIGPIPE.
+  static func prepareSocket(_ fd: Int32) -> SysResult {
+    retryingInterrupts(.fcntl) { Int(culvert_prepare_socket(fd)) }
+  }
+
+  /// Close-on-exec.
+  static func setCloseOnExec(_ fd: Int32) -> SysResult {
+    retryingInterrupts(.fcntl) { Int(culvert_set_cloexec(fd)) }
   }
 
   static func duplicate(_ fd: Int32) -> SysResult {
@@ -89,7 +114,11 @@ enum Syscalls {
     retryingInterrupts(.open) { unsafe path.withCString { unsafe Int(culvert_open_read($0, nonblocking)) } }
   }
 
-  /// Which of `wanted` (1 readable, 2 writable, 4 peer finished) hold now; an error condition is all of them.
+  /// "Hung up" has no bit among the things that can be waited for.
+  static let hangUp: UInt8 = 16
+
+  /// Which of `wanted` (1 readable, 2 writable, 4 peer finished, 8 priority data, 16 hung up) hold now; a hang-up
+  /// is all of them, and an error condition all but that.
   static func pollNow(_ fd: Int32, for wanted: UInt8) -> SysResult {
     retryingInterrupts(.poll) { Int(culvert_poll_now(fd, Int32(wanted))) }
   }
@@ -103,6 +132,14 @@ enum Syscalls {
 
   static func socket(family: Int32, type: Int32) -> SysResult {
     retryingInterrupts(.socket) { Int(culvert_socket(family, type)) }
+  }
+
+  /// Two connected Unix sockets.
+  static func socketPair(type: Int32, _ ends: inout (Int32, Int32)) -> SysResult {
+    var fds: [Int32] = [-1, -1]
+    let result = retryingInterrupts(.socket) { unsafe Int(culvert_socket_pair(type, &fds)) }
+    ends = (fds[0], fds[1])
+    return result
   }
 
   static func bind(_ fd: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> SysResult {
@@ -154,26 +191,73 @@ enum Syscalls {
     retryingInterrupts(.getpeername) { unsafe Int(getpeername(fd, address, length)) }
   }
 
-  static func getOption(_ fd: Int32, level: Int32, name: Int32, into value: inout Int32) -> SysResult {
-    var length = socklen_t(MemoryLayout<Int32>.size)
-    return retryingInterrupts(.getsockopt) { unsafe Int(getsockopt(fd, level, name, &value, &length)) }
+  /// Returns how many bytes of `value` were filled.
+  static func getOption(_ fd: Int32, level: Int32, name: Int32, into value: inout [UInt8]) -> SysResult {
+    var length = socklen_t(value.count)
+    let result = retryingInterrupts(.getsockopt) { unsafe Int(getsockopt(fd, level, name, &value, &length)) }
+    return result.failed ? result : SysResult(raw: Int(length))
   }
 
-  static func setOption(_ fd: Int32, level: Int32, name: Int32, to value: Int32) -> SysResult {
-    var value = value
-    let length = socklen_t(MemoryLayout<Int32>.size)
-    return retryingInterrupts(.setsockopt) { unsafe Int(setsockopt(fd, level, name, &value, length)) }
+  static func setOption(_ fd: Int32, level: Int32, name: Int32, to value: [UInt8]) -> SysResult {
+    retryingInterrupts(.setsockopt) {
+      unsafe Int(setsockopt(fd, level, name, value, socklen_t(value.count)))
+    }
+  }
+
+  static func tcpInfo(_ fd: Int32, _ info: inout culvert_tcp_info) -> SysResult {
+    retryingInterrupts(.getsockopt) { unsafe Int(culvert_get_tcp_info(fd, &info)) }
   }
 
   /// Takes the socket's pending error off it; 0 when there is none, or when this is no socket.
   static func takePendingError(_ fd: Int32) -> Int32 {
     var pending: Int32 = 0
-    let result = getOption(fd, level: SOL_SOCKET, name: SO_ERROR, into: &pending)
+    var length = socklen_t(MemoryLayout<Int32>.size)
+    let result = retryingInterrupts(.getsockopt) {
+      unsafe Int(getsockopt(fd, SOL_SOCKET, SO_ERROR, &pending, &length))
+    }
     return result.failed ? 0 : pending
   }
 
   /// Empties the socket's error queue, which keeps an error condition up while it holds anything.
   static func drainErrorQueue(_ fd: Int32) {
     _ = culvert_drain_error_queue(fd)
+  }
+
+  // MARK: Unix sockets; paths are bytes without a NUL
+
+  /// What is at a path, symbolic links not followed.
+  static func file(at path: [UInt8], _ file: inout culvert_file) -> SysResult {
+    retryingInterrupts(.lstat) { unsafe Int(culvert_file_at(path + [0], &file)) }
+  }
+
+  static func unlink(_ path: [UInt8]) -> SysResult {
+    retryingInterrupts(.unlink) { unsafe Int(culvert_unlink(path + [0])) }
+  }
+
+  static func setMode(_ path: [UInt8], _ mode: UInt32) -> SysResult {
+    retryingInterrupts(.chmod) { unsafe Int(culvert_chmod(path + [0], mode)) }
+  }
+
+  static func peerCredentials(_ fd: Int32, _ credentials: inout culvert_credentials) -> SysResult {
+    retryingInterrupts(.getsockopt) { unsafe Int(culvert_peer_credentials(fd, &credentials)) }
+  }
+
+  /// As `send`; the descriptors go out with the first byte.
+  static func send(_ fd: Int32, _ buffer: UnsafeRawBufferPointer, descriptors: [Int32]) -> SysResult {
+    retryingInterrupts(.send) {
+      let count = room(.send, buffer.count)
+      return unsafe culvert_send_descriptors(
+        fd, buffer.baseAddress, count, descriptors, Int32(descriptors.count))
+    }
+  }
+
+  /// As `receive`; what is in `received` is the caller's to close, whatever the result.
+  static func receive(
+    _ fd: Int32, into buffer: UnsafeMutableRawBufferPointer, _ received: inout culvert_descriptors
+  ) -> SysResult {
+    retryingInterrupts(.receive) {
+      let count = room(.receive, buffer.count)
+      return unsafe culvert_receive_descriptors(fd, buffer.baseAddress, count, &received)
+    }
   }
 }

@@ -17,15 +17,18 @@ import CCulvert
 /// A libuv loop. Loop thread only, but for `init`.
 @safe final class UvLoop: @unchecked Sendable {
   let raw: UnsafeMutablePointer<uv_loop_t>
-  /// Whoever drives this loop; set once, before its thread starts.
-  weak var owner: AnyObject?
+  /// Whoever drives this loop, and outlives its run; set once, before its thread starts. (A weak reference would make each
+  /// retain of the owner a slow one.)
+  nonisolated(unsafe) unowned(unsafe) var owner: AnyObject?
   private var isClosed = false
+  /// A thread runs this loop. Before that, it is whoever's makes it.
+  private var isEntered = false
   private var previous: UnsafeMutableRawPointer?
   /// Memory of closed poll handles, used again: a steady number of connections allocates none.
   private var sparePolls: [UnsafeMutablePointer<uv_poll_t>] = unsafe []
 
   init() throws(IoError) {
-    Self.fillStandardDescriptors
+    Self.prepareProcess
     let loop = UnsafeMutablePointer<uv_loop_t>.allocate(capacity: 1)
     let status = uvCall(.uvLoopInit) { unsafe uv_loop_init(loop) }
     if status != 0 {
@@ -37,16 +40,27 @@ import CCulvert
   }
 
   /// Once for the process, before its first loop.
-  private static let fillStandardDescriptors: Void = culvert_fill_standard_descriptors()
+  private static let prepareProcess: Void = {
+    culvert_fill_standard_descriptors()
+    culvert_watch_forks()
+    UvVersion.warn()  // standard error is nobody's socket now
+  }()
 
   deinit {
     if !isClosed { close() }
     unsafe raw.deallocate()
   }
 
-  /// Whether the calling thread runs this loop. Safe from any thread.
-  @inline(__always)
-  var isCurrent: Bool { unsafe culvert_current_loop() == .some(UnsafeMutableRawPointer(raw)) }
+  /// What tells this loop's thread from others. Safe from any thread.
+  var mark: Mark { unsafe Mark(address: UInt(bitPattern: raw)) }
+
+  /// A loop's address, to be asked without following a reference.
+  struct Mark {
+    fileprivate let address: UInt
+    /// Whether the calling thread runs that loop.
+    @inline(__always)
+    var isCurrent: Bool { unsafe UInt(bitPattern: culvert_current_loop()) == address }
+  }
 
   /// The loop that the calling thread runs. Safe from any thread.
   static var current: UvLoop? {
@@ -56,20 +70,32 @@ import CCulvert
 
   /// Makes the calling thread this loop's, until `leave` gives it back to whoever had it.
   func enter() {
+    isEntered = true
     unsafe previous = culvert_current_loop()
     unsafe culvert_set_current_loop(raw)
   }
 
-  func leave() { unsafe culvert_set_current_loop(previous) }
+  func leave() {
+    isEntered = false
+    unsafe culvert_set_current_loop(previous)
+  }
+
+  /// Whether the calling thread may make calls on the loop that a handle belongs to.
+  fileprivate static func mayCall(_ raw: UnsafeMutablePointer<uv_loop_t>) -> Bool {
+    if unsafe culvert_current_loop() == .some(UnsafeMutableRawPointer(raw)) { return true }
+    return unsafe !Unmanaged<UvLoop>.fromOpaque(raw.pointee.data).takeUnretainedValue().isEntered
+  }
 
   /// One turn. Waits for something to happen if `wait`, else only looks.
   func run(wait: Bool) {
+    unsafe assertOnLoop(raw)
     _ = unsafe uv_run(raw, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT)
   }
 
   /// Ends the loop: closes what handles it has of its own, and turns until the last close callback has run. The poll
   /// handles must be closed or closing.
   func close() {
+    unsafe assertOnLoop(raw)
     isClosed = true
     unsafe uv_walk(
       raw,
@@ -87,6 +113,7 @@ import CCulvert
 
   /// Calls `body` with the target of each poll handle that is open.
   func forEachPollTarget(_ body: (UvPollTarget) -> Void) {
+    unsafe assertOnLoop(raw)
     var targets: [UvPollTarget] = []
     unsafe withUnsafeMutablePointer(to: &targets) { targets in
       unsafe uv_walk(
@@ -118,6 +145,12 @@ extension IoError {
   }
 }
 
+/// Stops a debug build that makes a call of libuv's on another thread than the loop's; nothing in a release.
+@inline(__always)
+func assertOnLoop(_ loop: UnsafeMutablePointer<uv_loop_t>) {
+  assert(unsafe UvLoop.mayCall(loop), "libuv called off its loop's thread")
+}
+
 /// Makes one of libuv's calls that can fail.
 @inline(__always)
 func uvCall(_ name: SystemCall, _ call: () -> Int32) -> Int32 {
@@ -129,8 +162,9 @@ func uvCall(_ name: SystemCall, _ call: () -> Int32) -> Int32 {
 
 /// Closes a handle, and frees it and its callback in the close callback. For all handles but UvPoll.
 func uvClose<Handle>(_ handle: UnsafeMutablePointer<Handle>) {
-  let raw = UnsafeMutableRawPointer(handle)
-  unsafe uv_close(raw.assumingMemoryBound(to: uv_handle_t.self)) { handle in
+  let handle = unsafe UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self)
+  unsafe assertOnLoop(handle.pointee.loop)
+  unsafe uv_close(handle) { handle in
     if let data = unsafe handle?.pointee.data { unsafe Unmanaged<UvCallback>.fromOpaque(data).release() }
     unsafe UnsafeMutableRawPointer(handle)?.deallocate()
   }

@@ -13,6 +13,8 @@
 //   the close callback (Descriptor counts the loop as a user).
 // - A second handle for one number is not detected, and closing either silences both (FdTable refuses it).
 // - UV_DISCONNECT is EPOLLRDHUP: the peer shut its sending side, or more. It stays up for good.
+// - EPOLLHUP (both directions are down) is always watched for. Alone it is reported as whatever is armed; together with
+//   something armed it is not told. So a handle armed for UV_PRIORITIZED only is silent until the connection is gone.
 
 import CLibuv
 import CCulvert
@@ -28,15 +30,15 @@ class UvPollTarget {
 /// A poll handle. Loop thread only.
 @safe struct UvPoll {
   private let raw: UnsafeMutablePointer<uv_poll_t>
-  /// What libuv watches for; whoever gets `failed` must say so with `wasStopped`.
-  private(set) var armed: UInt8 = 0
 
   static var readable: UInt8 { UInt8(UV_READABLE.rawValue) }
   static var writable: UInt8 { UInt8(UV_WRITABLE.rawValue) }
   static var disconnect: UInt8 { UInt8(UV_DISCONNECT.rawValue) }
+  static var prioritized: UInt8 { UInt8(UV_PRIORITIZED.rawValue) }
 
   /// Fails with EPERM for what can't be polled (a regular file), EEXIST for a number that is watched already.
   init(_ loop: UvLoop, _ fd: Int32, target: UvPollTarget) throws(IoError) {
+    unsafe assertOnLoop(loop.raw)
     unsafe raw = loop.takePoll()
     let status = uvCall(.uvPollInit) { unsafe uv_poll_init(loop.raw, raw, fd) }
     if status != 0 {
@@ -46,25 +48,26 @@ class UvPollTarget {
     unsafe raw.pointee.data = Unmanaged.passRetained(target).toOpaque()
   }
 
-  /// Watches for exactly these events; none stops the handle.
-  mutating func arm(_ events: UInt8) {
-    guard events != armed else { return }
-    armed = events
+  /// Watches for exactly these events; none stops the handle. `armed` is what it watched for so far: nothing, too, after it
+  /// has failed.
+  func arm(_ events: UInt8, insteadOf armed: UInt8) {
+    unsafe assertOnLoop(raw.pointee.loop)
+    if events == armed { return }
     if events == 0 {
       _ = unsafe uv_poll_stop(raw)
     } else {
       _ = unsafe uv_poll_start(raw, Int32(events)) { raw, status, events in
         guard let data = unsafe raw?.pointee.data else { return }
-        let target = unsafe Unmanaged<UvPollTarget>.fromOpaque(data).takeUnretainedValue()
-        target.polled(events: UInt8(truncatingIfNeeded: events), failed: status < 0)
+        unsafe Unmanaged<UvPollTarget>.fromOpaque(data)._withUnsafeGuaranteedRef {
+          $0.polled(events: UInt8(truncatingIfNeeded: events), failed: status < 0)
+        }
       }
     }
   }
 
-  mutating func wasStopped() { armed = 0 }
-
   /// Stops and closes the handle; `pollClosed` follows at the end of the turn.
   func close() {
+    unsafe assertOnLoop(raw.pointee.loop)
     let handle = unsafe UnsafeMutableRawPointer(raw).assumingMemoryBound(to: uv_handle_t.self)
     unsafe uv_close(handle) { handle in
       guard let handle = unsafe handle, let data = unsafe handle.pointee.data else { return }

@@ -9,6 +9,7 @@ import CLibuv
 
   /// Fails with EINVAL for what can't be caught.
   init(_ loop: UvLoop, number: Int32, _ callback: @escaping () -> Void) throws(IoError) {
+    unsafe assertOnLoop(loop.raw)
     unsafe raw = .allocate(capacity: 1)
     unsafe raw.initialize(to: uv_signal_t())
     var status = uvCall(.uvSignalInit) { unsafe uv_signal_init(loop.raw, raw) }

@@ -20,10 +20,14 @@ import CLibuv
 
   /// Fires once, not before `nanoseconds` have passed; takes the place of an earlier `start`.
   func start(nanoseconds: UInt64) {
+    unsafe assertOnLoop(loop.raw)
     unsafe uv_update_time(loop.raw)
     let milliseconds = max(1, nanoseconds / 1_000_000 + (nanoseconds % 1_000_000 == 0 ? 0 : 1))
     _ = unsafe uv_timer_start(raw, { unsafe UvCallback.call($0?.pointee.data) }, milliseconds, 0)
   }
 
-  func stop() { _ = unsafe uv_timer_stop(raw) }
+  func stop() {
+    unsafe assertOnLoop(loop.raw)
+    _ = unsafe uv_timer_stop(raw)
+  }
 }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// A cancellation that comes before the wait, at each place where a task can wait: the wait is over at once.
+import CCulvert
+import CulvertTesting
+import Testing
+
+@testable import Culvert
+
+@Suite(.timeLimit(watchdog)) struct CancelledBeforeTests {
+  /// Runs `body` in a task that has been cancelled, and that has no handler but those of its waits.
+  private func cancelled<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) async throws -> R {
+    let task = Task {
+      unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
+      return try await body()
+    }
+    return try await task.value
+  }
+
+  @Test func `a cancelled task does not wait for a descriptor`() async throws {
+    try await onOneWorker { worker in
+      let (mine, theirs) = try socketPair()
+      defer { close(theirs) }
+      let bridge = try BridgedFd(adopting: mine)
+      // Elsewhere than on a worker it would give way before it waits, and notice.
+      let task = Task(executorPreference: worker) {
+        unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
+        return await failure { try await bridge.asyncCall(.readable, readByte) }
+      }
+      #expect(await task.value == .cancelled)
+    }
+  }
+
+  @Test func `a cancelled task does not sleep`() async throws {
+    #expect(try await cancelled { await failure { try await sleep(for: .seconds(3600)) } } == .cancelled)
+  }
+
+  @Test func `a cancelled task does not wait at a gate`() async throws {
+    #expect(try await cancelled { await failure { try await Gate().passed() } } == .cancelled)
+  }
+
+  @Test func `a cancelled task does not wait for its turn to write`() async throws {
+    let (stream, _) = try TcpStream.overSocketPair()
+    #expect(stream.writeTurn.tryTake())
+    #expect(try await cancelled { await failure { try await stream.write("x") } } == .cancelled)
+  }
+
+  @Test func `a cancelled task does not wait for a signal`() async throws {
+    let watch = SignalWatch([])
+    #expect(try await cancelled { await watch.wait(for: ()) } == .cancelled)
+  }
+
+  @Test func `a cancelled task does not wait for an idle worker`() async throws {
+    try await onOneWorker { worker in
+      try await cancelled { await worker.idle { false } }
+    }
+  }
+
+  @Test func `an owner whose scope has ended owns nobody, not even a task at the same address`() async throws
+  {
+    try await onOneWorker { worker in
+      let task = Task(executorPreference: worker) { () async -> IoError.Code? in
+        guard let owner = await TaskOwner.scope({ TaskOwner.of(.current) }) else { return nil }
+        #expect(worker.driver.owners[.current] == nil)
+        unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
+        // As if it had ended elsewhere, and this were another task.
+        worker.driver.add(owner, of: .current)
+        return await failure { try await sleep(for: .seconds(3600)) }
+      }
+      #expect(await task.value == .cancelled)
+    }
+  }
+}
