@@ -8,13 +8,9 @@ import Testing
 @testable import Culvert
 
 @Suite(.timeLimit(watchdog)) struct DescriptorUseTests {
-  /// A source whose number nobody else is given while the test looks at it: the `index`th from the end.
   private func highSource(_ index: Int) throws -> (bridge: BridgedFd, peer: Int32) {
     let (mine, theirs) = try socketPair()
-    defer { close(mine) }
-    let number = dup2(mine, Int32(descriptorLimit - index))
-    try #require(number >= 0)
-    return (try BridgedFd(adopting: number), theirs)
+    return (try BridgedFd(adopting: try raise(mine, to: index)), theirs)
   }
 
   @Test func `a number is not closed before the loop has let go of it`() async throws {

@@ -175,7 +175,8 @@ import Testing
         setWatchdog()
         try #require(descriptorLimit > 4_000)
         try await onOneWorker { worker in
-          let pairs = try (0..<1_000).map { _ in try socketPair() }
+          var pairs = try (0..<1_000).map { _ in try socketPair() }
+          pairs[999].0 = try raise(pairs[999].0, to: 40)
           let bridges = try pairs.map { try BridgedFd(adopting: $0.0) }
           let victim = bridges[999]
           let (served, tries) = (Tally(), Tally())
@@ -233,14 +234,15 @@ import Testing
         setWatchdog()
         try await onOneWorker { worker in
           for isOffLoop in [false, true] {
-            let (mine, theirs) = try socketPair()
+            var (mine, theirs) = try socketPair()
+            mine = try raise(mine, to: 40)
             let bridge = try BridgedFd(adopting: mine)
             let wait = Task(executorPreference: worker) {
               await failure { try await bridge.asyncCall(.readable, readByte) }
             }
             await worker.idle()
             #expect(try isWatched(mine))
-            let copy = dup(mine)
+            let copy = try raise(dup(mine), to: 41)
             if isOffLoop { onAnotherThread { bridge.close() } } else { bridge.close() }
             await bridge.closed()
             #expect(await wait.value == .closed)
