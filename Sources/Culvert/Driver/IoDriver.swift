@@ -32,6 +32,9 @@ final class IoDriver: @unchecked Sendable {
   private(set) var turn: UInt64 = 0
   /// Times that what is armed has changed: each costs one or two epoll_ctl.
   private(set) var armings: UInt64 = 0
+  /// Tasks that events have woken.
+  var wakeUps: UInt64 { wakesBefore &+ UInt64(wakesSinceJobs) }
+  private var wakesBefore: UInt64 = 0
   /// New registrations are refused.
   private(set) var isEnding = false
   private var wakesSinceJobs = 0
@@ -71,7 +74,7 @@ final class IoDriver: @unchecked Sendable {
   /// messages: they may have made a job ready.
   func processIo(wait: @autoclosure () -> Bool) {
     turn &+= 1
-    wakesSinceJobs = 0
+    forgetWakes()
     cleanupRegistrationInfos()
     alarm.set()
     loop.run(wait: wait())
@@ -127,9 +130,14 @@ final class IoDriver: @unchecked Sendable {
   func didWake(_ count: Int) {
     wakesSinceJobs += count
     if wakesSinceJobs >= Self.wakesBeforeJobs {
-      wakesSinceJobs = 0
+      forgetWakes()
       host?.runReadyJobs()
     }
+  }
+
+  private func forgetWakes() {
+    wakesBefore &+= UInt64(wakesSinceJobs)
+    wakesSinceJobs = 0
   }
 
   // MARK: the end

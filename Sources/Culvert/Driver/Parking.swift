@@ -27,8 +27,9 @@ enum WakeReason: Sendable, Equatable {
 }
 
 /// A task's address: who waits, and who is being cancelled. Never followed.
-struct TaskIdentity: Hashable, Sendable {
+struct TaskIdentity: Hashable, Sendable, CustomStringConvertible {
   let address: UInt
+  var description: String { String(address, radix: 16) }
   static var current: TaskIdentity { unsafe TaskIdentity(address: UInt(bitPattern: culvert_current_task())) }
   static let none = TaskIdentity(address: 0)
 }

@@ -26,15 +26,17 @@ extension Runtime {
 
 extension Worker {
   fileprivate var summary: String {
-    let (busySince, ready, arrived) = snapshot
-    let (handle, now) = (driver.handle, MonotonicTime.coarse)
+    let (handle, now, busySince) = (driver.handle, MonotonicTime.coarse, pulse.busySince)
     let earliest = handle.timers.earliest
+    let task = pulse.task == .none ? "" : " with task \(pulse.task)"
     let state =
-      isClosed ? "has ended" : busySince == 0 ? "waits in its poll" : "busy for \(seconds(busySince, now))"
+      isClosed
+      ? "has ended" : busySince == 0 ? "waits in its poll" : "busy for \(seconds(busySince, now))\(task)"
     let timers = counted(handle.timers.count, "timer")
     let due =
       earliest == TimerQueue.never ? "" : ", due in \(seconds(handle.timers.now, earliest))"
-    return "worker \(index): \(state); \(counted(ready, "job")) ready, \(arrived) left by others; "
+    return
+      "worker \(index): \(state); \(counted(pulse.jobsReady, "job")) ready, \(jobsArrived) left by others; "
       + "\(counted(handle.registrationCount, "descriptor")); \(timers)\(due)"
   }
 }
@@ -46,7 +48,7 @@ extension RegistrationInfo {
     let states = [("ready for ", ready), ("armed for ", armed)].filter { !$0.1.isEmpty }.map { "\($0)\($1)" }
     return ["  fd \(descriptor.number)\(ends): \(states.joined(separator: ", "))"]
       + waits.map { wait in
-        "    task \(String(wait.task.address, radix: 16)) waits for \(wait.interest), for \(seconds(wait.since, now))"
+        "    task \(wait.task) waits for \(wait.interest), for \(seconds(wait.since, now))"
       }
   }
 

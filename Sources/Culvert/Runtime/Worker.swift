@@ -33,9 +33,7 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   /// Opens when the worker's last job has run.
   let ended = Latch()
   let idle: IdleWatch
-  /// When the worker last came out of its poll, and 0 while it waits there; how many jobs were ready then. For reports.
-  private let busySince = Atomic<UInt64>(0)
-  private let readyThen = Atomic<Int>(0)
+  let pulse = WorkerPulse()
   /// The runtime that this worker belongs to; set once, before the thread starts.
   nonisolated(unsafe) weak var runtime: Runtime?
 
@@ -121,21 +119,18 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   private func mayWait(_ isIdle: Bool) -> Bool {
     // A message or a timer may have made a job ready since.
     let mayWait = idle.look(isIdle: isIdle && !hasReadyJobs) && !hasReadyJobs
-    if mayWait { busySince.store(0, ordering: .relaxed) }
+    if mayWait { pulse.willWait() }
     return mayWait
   }
 
   private func notePulse() {
     let now = MonotonicTime.coarse
     MonotonicTime.noteTurn(at: now)
-    busySince.store(now, ordering: .relaxed)
-    readyThen.store(ready.count + backlog.count, ordering: .relaxed)
+    pulse.begin(at: now, ready: ready.count + backlog.count, driver)
   }
 
-  /// What is known now, for a report; safe from any thread, whatever the worker is doing.
-  var snapshot: (busySince: UInt64, ready: Int, arrived: Int) {
-    (busySince.load(ordering: .relaxed), readyThen.load(ordering: .relaxed), arrivals.count)
-  }
+  /// Jobs that other threads have left; safe from any thread.
+  var jobsArrived: Int { arrivals.count }
 
   /// In a fork: the loop is the parent's. What is ready is run, its waits fail, and the thread ends.
   private func runInFork() {
@@ -144,16 +139,19 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   }
 
   private func runReadyJobs(andUpTo more: Int) {
-    var budget = max(ready.count, more)
+    let most = max(ready.count, more)
+    var budget = most
     while budget > 0, let job = ready.popFirst() {
       budget -= 1
       run(job)
     }
+    pulse.didRun(most - budget)
   }
 
   @inline(__always)
   private func run(_ job: QueuedJob) {
     culvert_set_budget(callsPerJob)
+    pulse.willRun(job.job)
     job.run(on: self)
   }
 

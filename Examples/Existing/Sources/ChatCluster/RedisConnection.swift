@@ -21,6 +21,21 @@ public struct RedisError: Error, CustomStringConvertible {
 public actor RedisConnection {
   /// The most that may have come of a reply that is not whole.
   private static let longestReply = 1 << 20
+  /// What hiredis makes replies with, but that there is no memory for one that says it has more than 1,024 parts: hiredis makes
+  /// room for all of them at once, 16 GB if it is told so.
+  private nonisolated(unsafe) static let makers: UnsafeMutablePointer<redisReplyObjectFunctions> = {
+    let makers = UnsafeMutablePointer<redisReplyObjectFunctions>.allocate(capacity: 1)
+    unsafe makers.initialize(to: ordinaryMakers)
+    unsafe makers.pointee.createArray = { task, count in
+      count > 1024 ? nil : unsafe ordinaryMakers.createArray(task, count)
+    }
+    return unsafe makers
+  }()
+  private static let ordinaryMakers: redisReplyObjectFunctions = {
+    let reader = unsafe redisReaderCreate()
+    defer { unsafe redisReaderFree(reader) }
+    return unsafe reader!.pointee.fn.pointee
+  }()
   /// hiredis writes with write(2): of a connection that is gone it is to be told by an error.
   private static let ignorePipeSignal: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
 
@@ -41,6 +56,7 @@ public actor RedisConnection {
     }
     do {
       try unsafe Self.check(context)
+      unsafe context.pointee.reader.pointee.fn = Self.makers
       // A duplicate: hiredis closes its own when it is freed.
       socket = try BridgedFd(borrowing: unsafe context.pointee.fd)
     } catch {

@@ -162,6 +162,8 @@ extension Programs {
     enum Imposter: String, CaseIterable {
       case garbage = "HTTP/1.1 400 Bad Request\r\n\r\n"
       case wrongType = "+PONG\r\n+PONG\r\n:7\r\n"
+      /// Of 32 MB, which any machine has.
+      case largeArray = "*4000000\r\n"
       case hugeArray = "*2147483647\r\n"
       case hugeText = "$536870911\r\nxxx"
       case refusal = "-NOAUTH Authentication required.\r\n"
