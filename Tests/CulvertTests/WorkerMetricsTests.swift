@@ -65,6 +65,18 @@ import Testing
     }
   }
 
+  @Test func `the time in the poll stays counted when the poll is over`() async throws {
+    try await withRuntime(workers: 2) { runtime in
+      let worker = runtime.workers[1]
+      await worker.idle()
+      let began = ContinuousClock.now
+      while began.duration(to: .now) < .milliseconds(100) {}
+      // Asked on the worker itself, which does not wait now: what it waited is over.
+      let idle = try await runtime.spawn(on: worker) { worker.metrics.idleTime }.value
+      #expect(idle >= .milliseconds(80), "\(idle)")
+    }
+  }
+
   @Test func `timers, and jobs that others have left, are told while the worker is held up`() async throws {
     try await withRuntime(workers: 2) { runtime in
       let worker = runtime.workers[1]
