@@ -199,6 +199,8 @@ class Server:
 def main(body):
   """Runs body, which returns whether all bounds held; a signal unwinds, so that servers are ended."""
   signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+  # A shell that starts us in the background has us ignore it, and our servers, which it ends, would.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   if not all(os.path.exists(built(program)) for program in ("epoll_echo", "load")):
     sys.exit("the C programs are missing; build them: make -C Benchmarks")
   if not {SERVER_CPU, LOAD_CPU} <= os.sched_getaffinity(0):
