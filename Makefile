@@ -140,7 +140,7 @@ counts: measured-programs ## count what echoes, connections and time limits cost
 	  --max-epoll-ctl 0 --max-mallocs 0 --max-more-syscalls 0.05 --max-instructions 2600 \
 	  --max-connection-mallocs 12 --max-more-connection-syscalls 5 $(ARGS)
 	python3 Benchmarks/counts.py --server 'Benchmarks/.build/release/culvert-echo chunk' --parts memory \
-	  --max-connection-bytes 4600
+	  --max-connection-bytes 3400
 	python3 Benchmarks/connections.py --server '$(MEASURED)'
 	python3 Benchmarks/timeouts.py Examples/.build/release/timeouts
 

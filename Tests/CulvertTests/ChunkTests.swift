@@ -55,4 +55,60 @@ import Testing
       #expect(addresses.count == 1)
     }
   }
+
+  @Test func `a child of a task that reads chunks waits at the same stream, and is cancelled by itself`()
+    async throws
+  {
+    try await withRuntime(workers: 1) { runtime in
+      let (worker, first) = (runtime.workers[0], Tally())
+      let (client, server) = try await TcpStream.loopbackPair()
+      let reader = runtime.spawn(on: worker) {
+        // From here on the stream knows this task.
+        let before = try await server.withChunk { $0.byteCount }
+        first.add()
+        let child = await withTaskGroup(of: IoError.Code?.self) { group in
+          group.addTask { await failure { try await server.withChunk { $0.byteCount } } }
+          await worker.idle()
+          group.cancelAll()
+          return await group.next() ?? nil
+        }
+        return (before, child, try await server.withChunk { $0.byteCount })
+      }
+      await worker.idle()
+      try await client.write("a")
+      try await first.reached(1)
+      await worker.idle()
+      try await client.write("b")
+      let (before, child, after) = try await reader.value
+      #expect(before == 1 && child == .cancelled && after == 1)
+    }
+  }
+
+  @Test func `a wait for a chunk that is cancelled takes nothing`() async throws {
+    try await withRuntime(workers: 1) { runtime in
+      let (client, server) = try await TcpStream.loopbackPair()
+      let reader = runtime.spawn { try await server.withChunk { $0.byteCount } }
+      await runtime.workers[0].idle()
+      reader.cancel()
+      #expect(await failure { try await reader.value } == .cancelled)
+      try await client.write("a")
+      #expect(try await server.withChunk { $0.byteCount } == 1)
+    }
+  }
+
+  @Test func `when its worker ends who waits for a chunk is told so, and again at the next wait`()
+    async throws
+  {
+    let (task, peer) = try await withRuntime(workers: 1) { runtime in
+      let (client, server) = try await TcpStream.loopbackPair()
+      let task = runtime.spawn {
+        let first = await failure { try await server.withChunk { $0.byteCount } }
+        return [first, await failure { try await server.withChunk { $0.byteCount } }]
+      }
+      await runtime.workers[0].idle()
+      return (task, client)
+    }
+    #expect(try await task.value == [.shutDown, .shutDown])
+    peer.close()
+  }
 }

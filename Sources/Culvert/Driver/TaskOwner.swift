@@ -3,6 +3,13 @@
 
 import Synchronization
 
+/// What a task that the runtime made does in its life.
+protocol OwnedWork: AnyObject, Sendable {
+  /// What the task will wait for first.
+  var source: BridgedFd { get }
+  func body() async throws
+}
+
 /// The cancellation record of a task that the runtime made. Its worker knows it by the task's address, for as long as its scope
 /// lasts; so a child task has none, nor has a task while it runs elsewhere: they take a handler of their own.
 final class TaskOwner: @unchecked Sendable {
@@ -38,25 +45,34 @@ final class TaskOwner: @unchecked Sendable {
 
   /// Runs `body` in the current task under one cancellation handler, which serves all of its waits on this worker.
   static func scope<R>(_ body: () async throws -> R) async rethrows -> R {
-    try await scope(waitingFor: nil, ()) { try await body() }
-  }
-
-  /// As `scope(_:)`; `source` is what the task will wait for first: it has a home from the start, and remembers the task. Calls
-  /// `body` with its argument: a closure that holds it would be a frame of the task.
-  @inline(__always)
-  static func scope<Argument, R>(
-    waitingFor source: BridgedFd?, _ argument: Argument, _ body: (Argument) async throws -> R
-  ) async rethrows -> R {
     let task = TaskIdentity.current
-    let owner = TaskOwner(task)
-    owner.begin(task, source)
+    let owner = begin(task, nil)
     defer { owner.end(task) }
-    // A closure that is written here costs one frame less than one that is handed in.
     return try await withTaskCancellationHandler {
-      try await body(argument)
+      try await body()
     } onCancel: {
       owner.cancel()
     }
+  }
+
+  /// As `scope(_:)`, for work that is all in one object: a closure that is handed in would be two more frames of the task. Its
+  /// source has a home from the start, and remembers the task.
+  @inline(__always)
+  static func scope(_ work: some OwnedWork) async throws {
+    let task = TaskIdentity.current
+    let owner = begin(task, work.source)
+    defer { owner.end(task) }
+    try await withTaskCancellationHandler {
+      try await work.body()
+    } onCancel: {
+      owner.cancel()
+    }
+  }
+
+  private static func begin(_ task: TaskIdentity, _ source: BridgedFd?) -> TaskOwner {
+    let owner = TaskOwner(task)
+    owner.begin(task, source)
+    return owner
   }
 
   private func begin(_ task: TaskIdentity, _ source: BridgedFd?) {

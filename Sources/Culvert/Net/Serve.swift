@@ -102,7 +102,7 @@ extension ListenerSocket {
 }
 
 /// A connection and its handler: all that its task needs, in one object, so that the frames of the task are small.
-private final class Attendance<Stream: StreamSocket>: Sendable {
+private final class Attendance<Stream: StreamSocket>: OwnedWork {
   private let stream: Stream
   private let server: Server
   private let handler: @Sendable (Stream) async throws -> Void
@@ -118,9 +118,14 @@ private final class Attendance<Stream: StreamSocket>: Sendable {
     self.onError = onError
   }
 
+  var source: BridgedFd { stream.bridge }
+
+  @inline(__always)
+  func body() async throws { try await handler(stream) }
+
   func run() async {
     do {
-      try await TaskOwner.scope(waitingFor: stream.bridge, stream, handler)
+      try await TaskOwner.scope(self)
       end(after: nil)
     } catch {
       end(after: error)

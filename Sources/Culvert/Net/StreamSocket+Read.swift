@@ -67,7 +67,8 @@ extension StreamSocket: ByteStream {
   /// The bytes, up to 65,536 of them, are in memory that all connections of the worker share, and are gone when `body` returns: a
   /// connection that waits holds no buffer. They are taken whatever `body` does; what it throws is thrown. Otherwise as
   /// `read(into:)` for an `OutputRawSpan`.
-  public func withChunk<R>(_ body: (RawSpan) throws -> R) async throws -> R? {
+  @inlinable
+  public final func withChunk<R>(_ body: (RawSpan) throws -> R) async throws -> R? {
     var result: Result<R, any Error>?
     _ = try unsafe await takeChunk { bytes in result = Result { try body(unsafe bytes.bytes) } }
     return try result?.get()
@@ -75,17 +76,15 @@ extension StreamSocket: ByteStream {
 
   /// As `withChunk`, for what is between a program and a stream and fails in ways of its own: returns how many bytes there
   /// were, 0 at the end of the stream, for which `body` is not called.
-  @inline(__always)
-  package func takeChunk(_ body: (UnsafeRawBufferPointer) -> Void) async throws(IoError) -> Int {
-    let count = try await bridge.call(.readable, during: reading) { (fd) throws(IoError) in
-      try unsafe ScratchBuffer.use { (buffer) throws(IoError) -> Int? in
-        let count = try unsafe Socket.receive(fd, into: buffer, during: reading)
-        if let count, count > 0 { unsafe body(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
+  @usableFromInline
+  package final func takeChunk(_ body: (UnsafeRawBufferPointer) -> Void) async throws(IoError) -> Int {
+    try unsafe await read { (fill) throws(IoError) in
+      try unsafe ScratchBuffer.use { (buffer) throws(IoError) in
+        let count = try unsafe fill(buffer)
+        if count > 0 { unsafe body(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
         return count
       }
     }
-    try noteRead(count, of: ScratchBuffer.size)
-    return count
   }
 
   /// As `read(into:)`, but what is returned stays unread. `recv(2)` with `MSG_PEEK`.
