@@ -40,7 +40,10 @@ extension TokioPortingTests {
         if number == 2 { break }
       }
       #expect(runtime.dump().contains("worker 1"))
+      #expect(runtime.metrics.count == 2)
+      async let watch: Void = runtime.watchStalls(of: .seconds(60)) { stall in print(stall) }
       await runtime.shutDown()
+      await watch
     }
   }
 
