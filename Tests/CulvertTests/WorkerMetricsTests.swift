@@ -112,7 +112,7 @@ import Testing
     try await withRuntime(workers: 2) { runtime in
       let stalls = Locked<[Stall]>([])
       let watch = runtime.spawn(on: runtime.workers[0]) {
-        await runtime.watchStalls(of: .milliseconds(50)) { stall in stalls.withLock { $0.append(stall) } }
+        try await runtime.watchStalls(of: .milliseconds(50)) { stall in stalls.withLock { $0.append(stall) } }
       }
       @Sendable func told(of task: TaskIdentity) -> [Stall] {
         stalls.withLock { $0.filter { $0.task == "\(task)" } }
@@ -142,6 +142,6 @@ import Testing
   @Test func `the watch for stalls ends with the runtime`() async throws {
     let runtime = try Runtime(Runtime.Configuration(workers: 1))
     await runtime.shutDown()
-    await runtime.watchStalls { Issue.record("\($0)") }
+    try await runtime.watchStalls { Issue.record("\($0)") }
   }
 }

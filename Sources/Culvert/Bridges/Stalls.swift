@@ -12,8 +12,8 @@
     /// async let _: Void = runtime.logStalls(of: .milliseconds(500), to: logger)
     /// ```
     /// As `watchStalls(of:_:)`, which it calls.
-    public func logStalls(of limit: Duration = .seconds(1), to logger: Logger) async {
-      await watchStalls(of: limit) { stall in
+    public func logStalls(of limit: Duration = .seconds(1), to logger: Logger) async throws(IoError) {
+      try await watchStalls(of: limit) { stall in
         logger.warning(
           "a worker is held up",
           metadata: [

@@ -77,7 +77,7 @@ final class Log: LogHandler, @unchecked Sendable {
   @Test func `a worker that is held up is told of each time, and once for each`() async throws {
     try await withRuntime(workers: 2) { runtime in
       let limit = Duration.milliseconds(50)
-      let watch = runtime.spawn { [log] in await runtime.logStalls(of: limit, to: log.logger) }
+      let watch = runtime.spawn { [log] in try await runtime.logStalls(of: limit, to: log.logger) }
       for _ in 1...2 {
         let told = try await runtime.spawn(on: runtime.workers[1]) { [log] in
           let before = log.stalls(of: 1)
@@ -107,7 +107,7 @@ final class Log: LogHandler, @unchecked Sendable {
   @Test func `the watch ends with the runtime`() async throws {
     let runtime = try Runtime(Runtime.Configuration(workers: 1))
     await runtime.shutDown()
-    await runtime.logStalls(to: log.logger)
+    try await runtime.logStalls(to: log.logger)
     #expect(log.all.isEmpty)
   }
 }

@@ -12,9 +12,9 @@ public struct Stall: Sendable, Hashable, CustomStringConvertible {
   /// Jobs that wait for the worker.
   public let jobsWaiting: Int
 
-  /// Such as "worker 0 has been held up for 1.2 seconds by task 7f2c10004a80; 3 jobs wait".
+  /// Such as "worker 0 has been held up for 1.2 seconds by task 7f2c10004a80; jobs waiting: 3".
   public var description: String {
-    "worker \(worker) has been held up for \(duration) by task \(task); \(jobsWaiting) jobs wait"
+    "worker \(worker) has been held up for \(duration) by task \(task); jobs waiting: \(jobsWaiting)"
   }
 }
 
@@ -25,13 +25,19 @@ extension Runtime {
   /// ```swift
   /// async let _: Void = runtime.watchStalls(of: .milliseconds(500)) { print($0) }
   /// ```
-  /// Looks twice in that time, at least 10 ms apart, from no worker, so that it can tell of all of them. What holds a worker up is
-  /// work that takes long, or a call that blocks: `offload` is for both. The task is the one that was run at the look: a turn of
-  /// very many short jobs is a stall, too.
+  /// Looks twice in that time, at least 10 ms apart, on a thread of its own with a loop, so that it can tell of all of them, whatever
+  /// else is busy; `report` is called there. What holds a worker up is work that takes long, or a call that blocks: `offload` is for
+  /// both. The task is the one that was run at the look: a turn of very many short jobs is a stall, too.
+  ///
+  /// Throws when there is no thread or descriptor for that. `pthread_create(3)`.
   public func watchStalls(
     of limit: Duration = .seconds(1), _ report: @escaping @Sendable (Stall) -> Void
-  ) async {
-    await withTaskExecutorPreference(globalConcurrentExecutor) { await lookForStalls(of: limit, report) }
+  ) async throws(IoError) {
+    var configuration = Configuration(workers: 1)
+    configuration.thread.name = "culvert-watch"
+    let watcher = try Runtime(configuration)
+    await withTaskExecutorPreference(watcher.workers[0]) { await lookForStalls(of: limit, report) }
+    await watcher.shutDownThoughCancelled(watcher.workers)
   }
 
   @concurrent
@@ -44,7 +50,7 @@ extension Runtime {
         told[worker.index] = busySince
         report(stall)
       }
-      try? await Task.sleep(for: max(limit / 2, .milliseconds(10)))
+      try? await sleep(for: max(limit / 2, .milliseconds(10)))
     }
   }
 }
