@@ -47,19 +47,21 @@ import Testing
 
   @Test func `a worker that computes is busy, and one that waits is idle`() async throws {
     let span = Duration.milliseconds(200)
-    try await withRuntime(workers: 2) { runtime in
-      let (one, other) = (runtime.workers[0], runtime.workers[1])
+    try await withRuntime(workers: 3) { runtime in
+      let (one, other) = (runtime.workers[1], runtime.workers[2])
       await other.idle()
       let (began, before) = (ContinuousClock.now, runtime.metrics)
       try await runtime.spawn(on: one) {
         let start = ContinuousClock.now
         while start.duration(to: .now) < span {}
       }.value
+      // It waits now: what it was busy for is over, and stays counted.
+      await one.idle()
       let (after, passed) = (runtime.metrics, began.duration(to: .now))
       // The clock that these go by has ticks of up to 10 ms.
       let ticks = Duration.milliseconds(20)
-      let busy = after[0].busyTime - before[0].busyTime
-      let idle = after[1].idleTime - before[1].idleTime
+      let busy = after[1].busyTime - before[1].busyTime
+      let idle = after[2].idleTime - before[2].idleTime
       #expect(busy >= span - ticks && busy <= passed + ticks, "\(busy)")
       #expect(idle >= span - ticks && idle <= passed + ticks, "\(idle)")
     }
