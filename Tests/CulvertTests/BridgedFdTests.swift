@@ -87,10 +87,7 @@ import Testing
       await worker.idle()
       for pair in pairs { #expect(writeByte(pair.1) && writeByte(pair.1)) }
       for reader in readers { #expect(try await reader.value == 1) }
-      await worker.idle()
-      let before = worker.driver.turn
-      try await sleep(for: .milliseconds(100))
-      #expect(worker.driver.turn - before < 10)
+      #expect(try await turnsWhileIdle(worker) < 10)
     }
   }
 

@@ -119,8 +119,9 @@ import Testing
       @Sendable func told(of task: TaskIdentity) -> [Stall] {
         stalls.withLock { $0.filter { $0.task == "\(task)" } }
       }
+      var wasTold = false
       // A machine that takes the thread away in the turn before the task began makes a stall of its own, which is told.
-      for _ in 1...10 {
+      for _ in 1...10 where !wasTold {
         let holder = try await runtime.spawn(on: runtime.workers[1]) {
           let (task, began) = (TaskIdentity.current, ContinuousClock.now)
           while told(of: task).isEmpty, began.duration(to: .now) < .seconds(2) {}
@@ -131,11 +132,11 @@ import Testing
         }.value
         if let stall = told(of: holder).first {
           #expect(told(of: holder).count == 1 && stall.worker == 1)
-          #expect(stall.duration >= .milliseconds(40) && stall.jobsWaiting >= 0)
-          break
+          #expect(stall.duration >= .milliseconds(40))
+          wasTold = true
         }
       }
-      #expect(stalls.withLock { $0.contains { $0.worker == 1 && $0.task != "0" } })
+      #expect(wasTold)
       watch.cancel()
       try await watch.value
     }
