@@ -50,8 +50,9 @@ let package = Package(
       name: "CLibuv", pkgConfig: "libuv",
       providers: [.apt(["libuv1-dev"]), .brew(["libuv"])]),
     .target(name: "CCulvert"),
+    .target(name: "CulvertWaiting", dependencies: ["CCulvert"], swiftSettings: strict),
     .target(
-      name: "Culvert", dependencies: ["CLibuv", "CCulvert", lifecycle, logging, metrics],
+      name: "Culvert", dependencies: ["CLibuv", "CCulvert", "CulvertWaiting", lifecycle, logging, metrics],
       swiftSettings: strict),
     // Only who uses CulvertTLS needs OpenSSL.
     .systemLibrary(

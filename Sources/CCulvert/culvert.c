@@ -5,6 +5,7 @@
 #include "culvert.h"
 
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #if defined(__linux__)
@@ -12,8 +13,32 @@
 #endif
 
 _Thread_local void *culvert_thread_loop = NULL;
+_Thread_local void *culvert_thread_room = NULL;
+_Thread_local struct culvert_entry culvert_thread_entry;
 _Thread_local int culvert_thread_budget = 0;
+_Thread_local long culvert_thread_wake = 0;
 _Thread_local uint64_t culvert_thread_turn_time = 0;
+
+// --- tasks -----------------------------------------------------------------------------------------------
+
+#define SWIFT_CALL __attribute__((swiftcall))
+#define SWIFT_CONTEXT __attribute__((swift_context))
+extern void *swift_task_addCancellationHandler(
+    SWIFT_CALL void (*handler)(SWIFT_CONTEXT void *), void *context) SWIFT_CALL;
+extern void swift_task_removeCancellationHandler(void *record) SWIFT_CALL;
+
+static void (*_Atomic cancel_task)(void *context);
+
+static SWIFT_CALL void cancelled(SWIFT_CONTEXT void *context) {
+  atomic_load_explicit(&cancel_task, memory_order_relaxed)(context);
+}
+
+void *culvert_add_cancellation(void (*cancel)(void *context), void *context) {
+  atomic_store_explicit(&cancel_task, cancel, memory_order_relaxed);
+  return swift_task_addCancellationHandler(cancelled, context);
+}
+
+void culvert_remove_cancellation(void *record) { swift_task_removeCancellationHandler(record); }
 
 // --- threads ---------------------------------------------------------------------------------------------
 
@@ -31,6 +56,7 @@ static void *run_thread(void *argument) {
   free(argument);
   start.body(start.context);
   culvert_thread_loop = NULL;
+  culvert_thread_room = NULL;
   return NULL;
 }
 
@@ -148,7 +174,6 @@ int culvert_socket_pair(int type, int fds[2]) {
   return socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
 }
 int culvert_pipe(int fds[2]) { return pipe2(fds, O_NONBLOCK | O_CLOEXEC); }
-int culvert_send_flags(void) { return MSG_NOSIGNAL; }
 
 int culvert_drain_error_queue(int fd) {
   int entries = 0;
@@ -203,7 +228,6 @@ int culvert_pipe(int fds[2]) {
   }
   return 0;
 }
-int culvert_send_flags(void) { return 0; }
 int culvert_drain_error_queue(int fd) { return (void)fd, 0; }
 
 #endif

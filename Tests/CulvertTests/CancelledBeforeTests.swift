@@ -63,7 +63,7 @@ import Testing
         #expect(worker.driver.owners[.current] == nil)
         unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
         // As if it had ended elsewhere, and this were another task.
-        worker.driver.add(owner, of: .current)
+        worker.driver.owners.insert(owner, of: .current)
         return await failure { try await sleep(for: .seconds(3600)) }
       }
       #expect(await task.value == .cancelled)

@@ -84,10 +84,14 @@ import Testing
   /// What is dangerous, and the only files that may do it.
   static let addresses: [(what: String, pattern: String, allowed: [String])] = [
     ("libuv", #"import CLibuv|\buv_\w+\("#, ["Driver/Uv/"]),
-    ("unmanaged references", #"\bUnmanaged\b"#, ["Driver/Uv/", "System/Thread.swift"]),
+    (
+      "unmanaged references", #"\bUnmanaged\b"#,
+      ["Driver/Uv/", "System/Thread.swift", "System/Unretained.swift"]
+    ),
+    ("waits by a change of executor", #"waitInRoom\("#, ["Driver/Lobby.swift"]),
     ("continuations", #"with(Unsafe|Checked)(Throwing)?Continuation"#, ["Driver/Suspension.swift"]),
     (
-      "cancellation handlers", #"withTaskCancellationHandler"#,
+      "cancellation handlers", #"withTaskCancellationHandler|culvert_add_cancellation"#,
       ["Driver/Parking.swift", "Driver/TaskOwner.swift"]
     ),
     ("errno", #"culvert_errno"#, ["System/Syscalls.swift"]),

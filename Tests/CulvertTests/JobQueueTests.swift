@@ -22,7 +22,7 @@ private final class Keeper: TaskExecutor {
     let job = try #require(keeper.jobs.withLock { $0.first })
     // It is one job all the time, and never run from here: what it is told apart by is whose it is.
     let owners = (0..<20_000).map { _ in WorkerSerialExecutor() }
-    let queue = JobQueue()
+    let queue = JobQueue<QueuedJob>()
     for _ in 0..<3 {
       for owner in owners { queue.append(QueuedJob(job: job, isolation: owner)) }
       #expect(queue.capacity >= owners.count && queue.count == owners.count)

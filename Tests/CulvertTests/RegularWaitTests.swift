@@ -7,44 +7,44 @@ import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(watchdog)) struct RegularWaitTests {
-  /// A source on the only worker of a runtime, and who writes to it.
-  private struct Place: Sendable {
-    let worker: Worker
-    let bridge: BridgedFd
-    let peer: Int32
-    var info: RegistrationInfo { bridge.registration.info }
+/// A source whose home a worker is or will be, and who writes to it.
+struct WaitPlace: Sendable {
+  let worker: Worker
+  let bridge: BridgedFd
+  let peer: Int32
+  var info: RegistrationInfo { bridge.registration.info }
 
-    init(on worker: Worker) throws {
-      self.worker = worker
-      let (mine, theirs) = try socketPair()
-      bridge = try BridgedFd(adopting: mine)
-      peer = theirs
-    }
-
-    func read() async -> IoError.Code? {
-      await failure { try await bridge.asyncCall(.readable, readByte) }
-    }
-
-    /// Returns once that many wait here.
-    func awaited(by count: Int = 1) async { await worker.idle { info.snapshot.waits.count == count } }
-
-    /// Has the calling task wait here, and be remembered.
-    func waitOnce() async throws {
-      bridge.clearReadiness(.readable)
-      Task {
-        await awaited()
-        return writeByte(peer, 3)
-      }
-      #expect(try await bridge.asyncCall(.readable, readByte) == 3)
-      bridge.clearReadiness(.readable)
-      #expect(info.isRegular(.current))
-    }
+  init(on worker: Worker) throws {
+    self.worker = worker
+    let (mine, theirs) = try socketPair()
+    bridge = try BridgedFd(adopting: mine)
+    peer = theirs
   }
 
+  func read() async -> IoError.Code? {
+    await failure { try await bridge.asyncCall(.readable, readByte) }
+  }
+
+  /// Returns once that many wait here.
+  func awaited(by count: Int = 1) async { await worker.idle { info.snapshot.waits.count == count } }
+
+  /// Has the calling task wait here, and be remembered.
+  func waitOnce() async throws {
+    bridge.clearReadiness(.readable)
+    Task {
+      await awaited()
+      return writeByte(peer, 3)
+    }
+    #expect(try await bridge.asyncCall(.readable, readByte) == 3)
+    bridge.clearReadiness(.readable)
+    #expect(info.isRegular(.current))
+  }
+}
+
+@Suite(.timeLimit(watchdog)) struct RegularWaitTests {
   @Test func `a task that is cancelled between two waits at one place does not wait again`() async throws {
     try await withRuntime(workers: 1) { runtime in
-      let place = try Place(on: runtime.workers[0])
+      let place = try WaitPlace(on: runtime.workers[0])
       defer { close(place.peer) }
       let code = try await runtime.spawn {
         try await place.waitOnce()
@@ -65,7 +65,7 @@ import Testing
 
   @Test func `a task that waits where another one is remembered can be cancelled`() async throws {
     try await withRuntime(workers: 2) { runtime in
-      let place = try Place(on: runtime.workers[0])
+      let place = try WaitPlace(on: runtime.workers[0])
       defer { close(place.peer) }
       let remembered = Gate()
       let first = runtime.spawn(on: place.worker) {
@@ -94,7 +94,7 @@ import Testing
 
   @Test func `a remembered task and its child are cancelled together, each once`() async throws {
     try await withRuntime(workers: 1) { runtime in
-      let place = try Place(on: runtime.workers[0])
+      let place = try WaitPlace(on: runtime.workers[0])
       defer { close(place.peer) }
       let task = runtime.spawn {
         try await place.waitOnce()
@@ -111,7 +111,7 @@ import Testing
   @Test func `a place remembers a task only while its owner has it as the last`() async throws {
     try await withRuntime(workers: 1) { runtime in
       let worker = runtime.workers[0]
-      let places = try [Place(on: worker), Place(on: worker)]
+      let places = try [WaitPlace(on: worker), WaitPlace(on: worker)]
       defer { for place in places { close(place.peer) } }
       try await Task(executorPreference: worker) {
         try await TaskOwner.scope {
@@ -125,9 +125,14 @@ import Testing
     }
   }
 
-  @Test func `when its worker ends a remembered task is told so, and again at the next wait`() async throws {
-    let (task, peer) = try await withRuntime(workers: 1) { runtime in
-      let (place, remembered) = (try Place(on: runtime.workers[0]), Gate())
+  @Test(arguments: [Duration.seconds(1), .zero])
+  func `when its worker ends a remembered task is told so, and again at the next wait`(
+    grace: Duration
+  ) async throws {
+    var configuration = Runtime.Configuration(workers: 1)
+    configuration.limits.shutDownGrace = grace
+    let (task, peer) = try await withRuntime(configuration) { runtime in
+      let (place, remembered) = (try WaitPlace(on: runtime.workers[0]), Gate())
       let task = runtime.spawn {
         try await place.waitOnce()
         remembered.open()

@@ -38,6 +38,20 @@ extern _Thread_local void *culvert_thread_loop;
 static inline void *culvert_current_loop(void) { return culvert_thread_loop; }
 static inline void culvert_set_current_loop(void *loop) { culvert_thread_loop = loop; }
 
+/// The room that tasks of this thread wait in, or null.
+extern _Thread_local void *culvert_thread_room;
+static inline void *culvert_current_room(void) { return culvert_thread_room; }
+static inline void culvert_set_current_room(void *room) { culvert_thread_room = room; }
+
+/// Where the task of this thread will wait that enters its room next, and what for.
+struct culvert_entry {
+  const void *place;
+  uint8_t interest;
+};
+extern _Thread_local struct culvert_entry culvert_thread_entry;
+static inline struct culvert_entry culvert_current_entry(void) { return culvert_thread_entry; }
+static inline void culvert_set_current_entry(struct culvert_entry entry) { culvert_thread_entry = entry; }
+
 /// An address that is the calling thread's own while it lives.
 static inline const void *culvert_thread_mark(void) { return &culvert_thread_loop; }
 
@@ -71,6 +85,11 @@ static inline enum culvert_budget culvert_spend_budget(void) {
   return --culvert_thread_budget == 0 ? culvert_budget_spent : culvert_budget_left;
 }
 
+/// Why the task that runs on this thread was woken, for a task that asks first thing. 0 on a thread that is no worker's.
+extern _Thread_local long culvert_thread_wake;
+static inline long culvert_wake(void) { return culvert_thread_wake; }
+static inline void culvert_set_wake(long reason) { culvert_thread_wake = reason; }
+
 /// When the turn of the worker on this thread began; 0 on a thread that is no worker's.
 extern _Thread_local uint64_t culvert_thread_turn_time;
 static inline uint64_t culvert_turn_time(void) { return culvert_thread_turn_time; }
@@ -80,6 +99,11 @@ static inline void culvert_set_turn_time(uint64_t time) { culvert_thread_turn_ti
 /// standard library; right in child tasks, in `Task.immediate` and on any thread.
 extern void *swift_task_getCurrent(void) __attribute__((swiftcall));
 static inline void *culvert_current_task(void) { return swift_task_getCurrent(); }
+
+/// What `withTaskCancellationHandler` is made of: has `cancel(context)` called once if the current task is cancelled, be it now, until
+/// the task takes the record back, which must be the last memory that it took. One `cancel` for the whole process.
+void *culvert_add_cancellation(void (*cancel)(void *context), void *context);
+void culvert_remove_cancellation(void *record);
 
 /// How a thread is made. Zero or negative where the system's default is meant.
 struct culvert_thread_options {
@@ -114,7 +138,13 @@ int culvert_accept(int fd, struct sockaddr *address, socklen_t *length);
 /// socketpair(2): two connected Unix sockets, made as culvert_socket makes them.
 int culvert_socket_pair(int type, int fds[2]);
 /// send(2) flags that keep SIGPIPE away.
-int culvert_send_flags(void);
+static inline int culvert_send_flags(void) {
+#if defined(__linux__)
+  return MSG_NOSIGNAL;
+#else
+  return 0;
+#endif
+}
 /// pipe2(2) or its equal: the reader's end, then the writer's, non-blocking and close-on-exec.
 int culvert_pipe(int fds[2]);
 /// write(2) without SIGPIPE, which nothing keeps away from a pipe: it is held back for the call, and taken if it came.

@@ -6,8 +6,8 @@ struct AsyncRegistration: ~Copyable, Sendable {
   let info: RegistrationInfo
 
   /// The descriptor's number must have been claimed.
-  init(_ descriptor: Descriptor) {
-    info = RegistrationInfo(descriptor)
+  init(_ info: RegistrationInfo) {
+    self.info = info
   }
 
   // Everything that an end needs is in `info`, which outlives this value.
@@ -51,7 +51,7 @@ struct AsyncRegistration: ~Copyable, Sendable {
   /// Ends as a close does, but gives the number away unclosed, once it is no longer ours; false when it was closed before.
   /// Not to be cancelled: the number would be nobody's.
   func givenUp() async -> Bool {
-    guard info.descriptor.giveUp() else { return false }
+    guard info.giveUp() else { return false }
     let info = info
     Self.end(info)
     await Task { await Self.gone(info) }.value
@@ -59,19 +59,19 @@ struct AsyncRegistration: ~Copyable, Sendable {
   }
 
   private static func gone(_ info: RegistrationInfo) async {
-    let (descriptor, key) = (info.descriptor, TaskIdentity.current.address)
-    defer { FdTable.forget(descriptor.number, key: key) }
-    while !descriptor.isGone {
+    let key = TaskIdentity.current.address
+    defer { FdTable.forget(info.number, key: key) }
+    while !info.isGone {
       let latch = Latch()
-      FdTable.onClose(of: descriptor.number, key: key) { latch.open() }
+      FdTable.onClose(of: info.number, key: key) { latch.open() }
       // Asked after the action is in place, or the close might come in between.
-      if descriptor.isGone { return }
+      if info.isGone { return }
       if await latch.wait(for: ()) == .cancelled { return }
     }
   }
 
   private static func close(_ info: RegistrationInfo) {
-    if info.descriptor.close() { end(info) }
+    if info.close() { end(info) }
   }
 
   /// Wakes who waits, refuses who comes, and has the loop let go. More than once is as good as once.
@@ -109,12 +109,12 @@ extension WakeReason {
 
   @inline(never)
   private func failure(during operation: String) -> IoError {
+    if let errno { return IoError(watchErrno: errno, during: operation) }
     switch self {
-    case .ready, .error, .cancelled: IoError(.cancelled, during: operation)
-    case .closed: IoError(.closed, during: operation)
-    case .shutDown: IoError(.shutDown, during: operation)
-    case .timedOut: IoError(.timedOut, during: operation)
-    case .failed(let errno): IoError(watchErrno: errno, during: operation)
+    case .closed: return IoError(.closed, during: operation)
+    case .shutDown: return IoError(.shutDown, during: operation)
+    case .timedOut: return IoError(.timedOut, during: operation)
+    default: return IoError(.cancelled, during: operation)
     }
   }
 }

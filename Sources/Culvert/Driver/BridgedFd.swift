@@ -16,7 +16,6 @@ import CCulvert
 /// Safe to use from any thread and from several tasks at once. Dropping the last reference closes it. A `write(2)` of yours to a
 /// pipe that nobody reads any more raises SIGPIPE, as ever: ignore that signal, or send to a socket with `MSG_NOSIGNAL`.
 public final class BridgedFd: Sendable {
-  let descriptor: Descriptor
   let registration: AsyncRegistration
 
   /// Takes over `fd`: it is made non-blocking, and closed when this is.
@@ -25,15 +24,15 @@ public final class BridgedFd: Sendable {
   /// has that number, `.badDescriptor`. A regular file can't be waited for: the first wait throws `.unsupported`.
   /// `fcntl(2)`.
   public convenience init(adopting fd: Int32) throws(IoError) {
-    let descriptor = Descriptor(adopting: fd)
+    let info = RegistrationInfo(adopting: fd)
     do throws(IoError) {
-      try descriptor.claim(during: "register file descriptor \(fd)")
+      try info.claim(during: "register file descriptor \(fd)")
       _ = try Syscalls.setNonblocking(fd, true).value(during: "make file descriptor \(fd) non-blocking")
     } catch {
-      descriptor.disown()
+      info.disown()
       throw error
     }
-    self.init(claimed: descriptor)
+    self.init(claimed: info)
   }
 
   /// Uses a duplicate of `fd`, which stays its owner's to close.
@@ -52,15 +51,16 @@ public final class BridgedFd: Sendable {
 
   /// Takes over a descriptor that was made here, non-blocking; closes it even if this throws.
   convenience init(owning fd: Int32) throws(IoError) {
-    let descriptor = Descriptor(adopting: fd)
-    try descriptor.claim(during: "register file descriptor \(fd)")
-    self.init(claimed: descriptor)
+    let info = RegistrationInfo(adopting: fd)
+    try info.claim(during: "register file descriptor \(fd)")
+    self.init(claimed: info)
   }
 
-  private init(claimed descriptor: Descriptor) {
-    self.descriptor = descriptor
-    registration = AsyncRegistration(descriptor)
+  private init(claimed info: RegistrationInfo) {
+    registration = AsyncRegistration(info)
   }
+
+  var descriptor: Descriptor { registration.info }
 
   /// The descriptor's number, for system calls that do not close it. Valid until this is closed.
   public var fd: Int32 { descriptor.number }
@@ -115,7 +115,7 @@ public final class BridgedFd: Sendable {
 /// How far the short way went.
 enum ShortCall<R> {
   case result(R)
-  /// The task is to suspend itself, and to be parked by `parkRegular`.
+  /// The task is to wait in the lobby, which expects it, if it is in no actor's name.
   case mustWait
   /// `BridgedFd.call` does it, from the beginning.
   case leftToCall
@@ -172,7 +172,7 @@ extension BridgedFd {
 
   /// Ends the waits here, those to come too, with `.closed`; the descriptor stays open, for calls that do not wait.
   func endWaits() { registration.endWaits() }
-  var hasEndedWaits: Bool { registration.info.isClosed }
+  var hasEndedWaits: Bool { registration.info.refusesWaits }
 
   /// Has who waits for `interest`, or is about to, look again.
   func nudge(_ interest: IoEventInterest) { registration.info.nudge(interest) }
@@ -226,7 +226,7 @@ extension BridgedFd {
         return .result(result)
       }
     }
-    return registration.info.isOrdinaryWait ? .mustWait : .leftToCall
+    return registration.info.isOrdinaryWait(for: interest) ? .mustWait : .leftToCall
   }
 
   /// The try after a wait that `callShort` asked for; `nil` when `call` has to go on.

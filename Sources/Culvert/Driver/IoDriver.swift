@@ -13,6 +13,8 @@ protocol IoDriverHost: AnyObject {
 /// Turns events of the loop into woken tasks. Worker thread only, but for `init` and `handle`.
 final class IoDriver: @unchecked Sendable {
   let handle: IoDriverHandle
+  /// Where tasks of this thread wait, and where those that were woken wait for their turn.
+  let lobby: Lobby
   private let loop: UvLoop
   private let doorbell: UvAsync
   private let alarm: Alarm
@@ -24,9 +26,7 @@ final class IoDriver: @unchecked Sendable {
   private(set) lazy var scratch = ScratchBuffer()
 
   /// The cancellation records of the tasks that live on this thread, by task.
-  private(set) var owners: [TaskIdentity: TaskOwner] = [:]
-  /// Room for that many is kept.
-  private static let keptOwners = 4096
+  var owners = TaskOwnerTable()
 
   /// Turns of the loop so far.
   private(set) var turn: UInt64 = 0
@@ -49,7 +49,8 @@ final class IoDriver: @unchecked Sendable {
     loop = try UvLoop()
     doorbell = try UvAsync(loop)
     prepare = UvPrepare(loop)
-    handle = IoDriverHandle(loop, IoDriverUnparker(doorbell), limits, time)
+    lobby = Lobby()
+    handle = IoDriverHandle(loop, IoDriverUnparker(doorbell), lobby, limits, time)
     alarm = Alarm(loop, handle.timers)
     unsafe handle.driver = self
     unsafe loop.owner = self
@@ -68,7 +69,10 @@ final class IoDriver: @unchecked Sendable {
   }
 
   /// Makes the calling thread this driver's.
-  func enter() { loop.enter() }
+  func enter() {
+    loop.enter()
+    lobby.enter()
+  }
 
   /// One turn: carries out messages, polls, and wakes. Waits for an event when `wait` says so, which is asked after the
   /// messages: they may have made a job ready.
@@ -87,12 +91,13 @@ final class IoDriver: @unchecked Sendable {
       case .update(let info): info.reconcile(with: self)
       case .release(let info): info.release(from: self)
       case .perform(let action): action(self)
+      case .wake(let waiter): lobby.append(waiter)
       }
     }
   }
 
   func watch(_ info: RegistrationInfo) throws(IoError) -> UvPoll {
-    try UvPoll(loop, info.descriptor.number, target: info)
+    try UvPoll(loop, info.number, target: info)
   }
 
   /// Opens a handle for each signal of `watch`; all or none.
@@ -112,16 +117,6 @@ final class IoDriver: @unchecked Sendable {
   func remove(_ watch: SignalWatch) {
     guard let (_, handles) = signals.removeValue(forKey: ObjectIdentifier(watch)) else { return }
     for handle in handles { handle.close() }
-  }
-
-  func add(_ owner: TaskOwner, of task: TaskIdentity) { owners[task] = owner }
-
-  /// For the end of the task. What a burst of tasks took goes back: a dictionary does not shrink by itself.
-  func removeOwner(of task: TaskIdentity) {
-    owners[task] = nil
-    if owners.capacity > Self.keptOwners, owners.count < owners.capacity / 8 {
-      owners = Dictionary(uniqueKeysWithValues: owners.map { ($0, $1) })
-    }
   }
 
   func willArm() { armings &+= 1 }
@@ -150,6 +145,7 @@ final class IoDriver: @unchecked Sendable {
       case .update(let info): info.end(.shutDown)
       case .release(let info): info.release(from: self)
       case .perform(let action): action(self)
+      case .wake(let waiter): lobby.append(waiter)
       }
     }
     forEachRegistration { $0.end(.shutDown) }
@@ -163,8 +159,9 @@ final class IoDriver: @unchecked Sendable {
     forEachRegistration { $0.release(from: self) }
     loop.close()
     loop.leave()
+    lobby.leave()
     handle.releaseAll()
-    owners = [:]
+    owners.removeAll()
     unsafe handle.driver = nil
   }
 

@@ -17,10 +17,14 @@ final class IoDriverHandle: Sendable {
     case update(RegistrationInfo)
     case release(RegistrationInfo)
     case perform(@Sendable (IoDriver) -> Void)
+    /// Run the job of a task that has waited there.
+    case wake(Lobby.Woken)
   }
 
   let unparker: IoDriverUnparker
   let timers: TimerQueue
+  /// Kept for those who wait there.
+  let lobby: Lobby
   /// Kept: the doorbell rings on it.
   private let loop: UvLoop
   /// Whose thread is this driver's.
@@ -28,13 +32,16 @@ final class IoDriverHandle: Sendable {
   private let limits: Limits
   let origin = ProcessOrigin()
   /// Whose home this driver is, from `addIoSource` until it has let go.
-  private let sources = Locked<[ObjectIdentifier: RegistrationInfo]>([:])
+  private let sources = Locked(SourceList())
   private let mailbox: Inbox<Message>
   /// Worker thread only; `nil` once the driver has ended.
   nonisolated(unsafe) unowned(unsafe) var driver: IoDriver?
 
-  init(_ loop: UvLoop, _ unparker: IoDriverUnparker, _ limits: Limits, _ time: VirtualTime?) {
+  init(
+    _ loop: UvLoop, _ unparker: IoDriverUnparker, _ lobby: Lobby, _ limits: Limits, _ time: VirtualTime?
+  ) {
     self.loop = loop
+    self.lobby = lobby
     self.unparker = unparker
     self.limits = limits
     let mailbox = Inbox<Message>(unparker)
@@ -42,6 +49,7 @@ final class IoDriverHandle: Sendable {
     let mark = loop.mark
     self.mark = mark
     timers = TimerQueue(time) { if !mark.isCurrent { mailbox.ring() } }
+    unsafe lobby.handle = self
   }
 
   /// Whether the calling thread is this driver's.
@@ -51,18 +59,18 @@ final class IoDriverHandle: Sendable {
   /// The descriptors that the driver holds now.
   var registrationCount: Int { sources.withLock { $0.count } }
   /// Whose home this driver is.
-  var registrations: [RegistrationInfo] { sources.withLock { Array($0.values) } }
+  var registrations: [RegistrationInfo] { sources.withLock { $0.all } }
 
   /// Makes this driver the home of `info`; a source that has one keeps it. The poll handle follows when a direction
   /// is first armed.
   func addIoSource(_ info: RegistrationInfo) throws(IoError) {
     let isRefused = sources.withLock { sources in
       if sources.count >= limits.registrations { return !info.hasHome }
-      if info.bind(to: self) { sources[ObjectIdentifier(info)] = info }
+      if info.bind(to: self) { sources.append(info) }
       return false
     }
     if isRefused {
-      let what = "watch file descriptor \(info.descriptor.number) beside \(limits.registrations) others"
+      let what = "watch file descriptor \(info.number) beside \(limits.registrations) others"
       throw IoError(.limitReached, during: what)
     }
   }
@@ -98,8 +106,13 @@ final class IoDriverHandle: Sendable {
     return mailbox.post(.perform(action))
   }
 
+  /// Runs the job of a task that has waited in the lobby, on this driver's thread; if that has ended, somewhere.
+  func run(_ waiter: Lobby.Woken) {
+    if !mailbox.post(.wake(waiter)) { waiter.handOn() }
+  }
+
   func didRelease(_ info: RegistrationInfo) {
-    sources.withLock { sources in _ = sources.removeValue(forKey: ObjectIdentifier(info)) }
+    sources.withLock { $0.remove(info) }
   }
 
   // MARK: the driver's side; worker thread only
@@ -107,5 +120,5 @@ final class IoDriverHandle: Sendable {
   func takeMessages(_ body: (Message) -> Void) { mailbox.take(body) }
   func closeMailbox() -> [Message] { mailbox.close() }
   /// The driver has ended: it is nobody's home any more.
-  func releaseAll() { sources.withLock { $0 = [:] } }
+  func releaseAll() { sources.withLock { $0.removeAll() } }
 }

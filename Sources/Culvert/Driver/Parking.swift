@@ -4,26 +4,32 @@
 // A place where tasks can wait (a descriptor, the timers, …) keeps its waiters under its own lock. Cancellation is
 // an event like any other, and may come first:
 // - A handler around each wait costs some 1,600 instructions. So a task that the runtime made has one for its
-//   whole life (TaskOwner), and its waits only note where they park. A place that remembers the task, because it parked
-//   there last, need not even be told of the owner: who cancels has it forgotten first.
+//   whole life (TaskOwner), and its waits only note where they park. A source that remembers the task, because it parked
+//   there last, need not even be told of the owner: who cancels has it forgotten first. Such a task waits in the Lobby.
 // - Any other task (a child, a `Task {}`) installs one around the wait. The place then looks at the task's flag
 //   under its lock: the flag is set before the handler runs, so one of the two always sees the other.
 // Nothing is resumed under a lock.
 
 import CCulvert
 
-/// Why a wait ended.
-enum WakeReason: Sendable, Equatable {
-  case ready
+/// Why a wait ended. A number, so that a thread can have it at hand for the task that it runs.
+struct WakeReason: Sendable, Equatable {
+  let number: Int
+
+  /// 0: what a task finds that goes on elsewhere, for its worker has ended.
+  static var shutDown: Self { Self(number: 0) }
+  static var ready: Self { Self(number: 1) }
   /// Ready, because the loop saw an error condition: the next try should find it.
-  case error
-  case cancelled
-  case closed
-  case shutDown
+  static var error: Self { Self(number: 2) }
+  static var cancelled: Self { Self(number: 3) }
+  static var closed: Self { Self(number: 4) }
   /// It took longer than it may.
-  case timedOut
+  static var timedOut: Self { Self(number: 5) }
   /// The wait could not be set up, for this error number.
-  case failed(Int32)
+  static func failed(_ errno: Int32) -> Self { Self(number: -Int(errno)) }
+
+  /// Of a wait that could not be set up.
+  var errno: Int32? { number < 0 ? Int32(-number) : nil }
 }
 
 /// A task's address: who waits, and who is being cancelled. Never followed.
@@ -32,6 +38,11 @@ struct TaskIdentity: Hashable, Sendable, CustomStringConvertible {
   var description: String { String(address, radix: 16) }
   static var current: TaskIdentity { unsafe TaskIdentity(address: UInt(bitPattern: culvert_current_task())) }
   static let none = TaskIdentity(address: 0)
+
+  // In Swift's runtime a task is its own job.
+  init(address: UInt) { self.address = address }
+  init(of job: UnownedJob) { address = unsafe unsafeBitCast(job, to: UInt.self) }
+  var job: UnownedJob { unsafe unsafeBitCast(address, to: UnownedJob.self) }
 }
 
 /// A suspended task. Wake it once.
@@ -39,14 +50,45 @@ struct Waiter {
   let task: TaskIdentity
   /// When it began to wait, for reports.
   let since = MonotonicTime.ofTurn
-  fileprivate let suspension: Suspension
+  private let kind: Kind
   /// No owner has asked whether the task is cancelled.
-  fileprivate let mustAsk: Bool
+  private let mustAsk: Bool
+
+  private enum Kind {
+    case suspension(Suspension)
+    /// As a job, in a lobby that outlives the wait.
+    case lobby(Unretained<Lobby>)
+  }
+
+  fileprivate init(_ task: TaskIdentity, _ suspension: Suspension, mustAsk: Bool) {
+    self.task = task
+    kind = .suspension(suspension)
+    self.mustAsk = mustAsk
+  }
+
+  /// The current task no more: it has been suspended.
+  @inline(__always)
+  init(_ job: UnownedJob, in lobby: Lobby) {
+    task = TaskIdentity(of: job)
+    kind = .lobby(Unretained(lobby))
+    mustAsk = false
+  }
 
   /// To be asked under the place's lock, by the waiting task itself, before the waiter is kept there.
   var isCancelled: Bool { mustAsk && Task.isCancelled }
 
-  func wake(_ reason: WakeReason) { suspension.resume(reason) }
+  /// Nobody has asked, and nobody can, whether the task is cancelled: the place must remember it.
+  var mustBeRemembered: Bool {
+    if case .lobby = kind { true } else { false }
+  }
+
+  @inline(__always)
+  func wake(_ reason: WakeReason) {
+    switch kind {
+    case .suspension(let suspension): suspension.resume(reason)
+    case .lobby(let lobby): lobby.with { $0.wake(task, reason) }
+    }
+  }
 }
 
 /// Waiters in the order they came, for a place that keeps them under its own lock.
@@ -88,10 +130,8 @@ protocol ParkingPlace: AnyObject, Sendable {
   /// Wakes that task with `.cancelled` if it waits here, and forgets it. Safe from any thread.
   func cancelWait(of task: TaskIdentity)
 
-  // For places where the same task waits again and again. All three are called by the task itself.
+  // For places where the same task waits again and again. Both are called by the task itself.
 
-  /// Whether the task is remembered here. If it is when `park` asks again, under the lock, its cancellation comes here later.
-  func isRegular(_ task: TaskIdentity) -> Bool
   /// This is where the task's owner has any cancellation sent to, from now on until `forget`.
   func remember(_ task: TaskIdentity)
   func forget(_ task: TaskIdentity)
@@ -100,34 +140,20 @@ protocol ParkingPlace: AnyObject, Sendable {
 extension ParkingPlace {
   func settle() {}
 
-  @inline(__always)
-  func isRegular(_ task: TaskIdentity) -> Bool { false }
   func remember(_ task: TaskIdentity) {}
   func forget(_ task: TaskIdentity) {}
 
   /// Suspends the current task until somebody wakes it, or it is cancelled.
   @inline(__always)
-  func wait(for request: Request) async -> WakeReason {
-    let task = TaskIdentity.current
-    if isRegular(task) {
-      return await Suspension.suspend { parkRegular($0, for: request) }
-    }
-    return await waitElsewhere(for: request, task)
-  }
+  func wait(for request: Request) async -> WakeReason { await waitLong(for: request) }
 
-  /// As `wait`, for a task of which `isRegular` has been true, from within its suspension.
-  @inline(__always)
-  func parkRegular(_ suspension: Suspension, for request: Request) {
-    let waiter = Waiter(task: .current, suspension: suspension, mustAsk: true)
-    finish(waiter, park(waiter, for: request))
-  }
-
-  /// For a task that is not remembered here.
+  /// By a continuation.
   @inline(never)
-  private func waitElsewhere(for request: Request, _ task: TaskIdentity) async -> WakeReason {
+  func waitLong(for request: Request) async -> WakeReason {
+    let task = TaskIdentity.current
     if let owner = TaskOwner.of(task) {
       return await Suspension.suspend { suspension in
-        let waiter = Waiter(task: task, suspension: suspension, mustAsk: false)
+        let waiter = Waiter(task, suspension, mustAsk: false)
         finish(waiter, owner.park(waiter, at: self, for: request))
       }
     }
@@ -137,7 +163,7 @@ extension ParkingPlace {
   /// As `wait`, whether the task is cancelled or not: for an end that must not be left half-way.
   func waitThoughCancelled(for request: Request) async -> WakeReason {
     await Suspension.suspend { suspension in
-      let waiter = Waiter(task: .current, suspension: suspension, mustAsk: false)
+      let waiter = Waiter(.current, suspension, mustAsk: false)
       finish(waiter, park(waiter, for: request))
     }
   }
@@ -145,7 +171,7 @@ extension ParkingPlace {
   private func waitWithOwnHandler(for request: Request, _ task: TaskIdentity) async -> WakeReason {
     await withTaskCancellationHandler {
       await Suspension.suspend { suspension in
-        let waiter = Waiter(task: task, suspension: suspension, mustAsk: true)
+        let waiter = Waiter(task, suspension, mustAsk: true)
         finish(waiter, park(waiter, for: request))
       }
     } onCancel: {
@@ -154,7 +180,7 @@ extension ParkingPlace {
   }
 
   @inline(__always)
-  private func finish(_ waiter: Waiter, _ parking: Parking) {
+  func finish(_ waiter: Waiter, _ parking: Parking) {
     switch parking {
     case .kept: break
     case .keptUnsettled: settle()

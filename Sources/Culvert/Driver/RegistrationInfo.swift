@@ -7,7 +7,6 @@ import Synchronization
 /// The record of one I/O source. The poll handle's `data` points at it, and keeps it alive until libuv's close
 /// callback, so an event always finds it.
 final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
-  let descriptor: Descriptor
   /// The process that it was made in. Elsewhere, in a fork, nobody would ever wake a waiter.
   let origin = ProcessOrigin()
   let limits = WaitLimits()
@@ -20,16 +19,22 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   private let known = Atomic(ReadinessState<Waiter>().ready.rawValue)
   /// In `known`: this source has a home.
   private static let homeBit: UInt8 = 0x80
-  /// The task that may wait here at once, for its cancellation is sure to come here: its owner knows this for the place where the
-  /// task parked last. 0 when there is none. Set by that task, cleared by it and, under the lock, by its cancellation.
+  /// The task that may wait in its worker's lobby, for its cancellation is sure to come here: its owner knows this for the place
+  /// where the task parked last. 0 when there is none. Set by that task, on the home's thread, and cleared by it and, under the
+  /// lock, by its cancellation.
   private let regular = Atomic<UInt>(0)
+  /// The mark of the home's lobby; 0 before there is a home.
+  private let homeLobby = Atomic<UInt>(0)
 
   /// Worker thread only. Made at the first real wait: a socket that never blocks never touches the loop.
   private var poll: UvPoll?
   /// Worker thread only. What `poll` watches for.
   private var armed: IoEventInterest = []
   /// Worker thread only. Set while `poll` is, which the driver outlives: it closes all that it has before it goes.
-  nonisolated(unsafe) unowned(unsafe) private var driver: IoDriver?
+  private var driver: Unretained<IoDriver>?
+
+  /// Its place among its home's sources. Under the lock of those.
+  @exclusivity(unchecked) nonisolated(unsafe) var links = SourceLinks()
 
   private struct State {
     var readiness = ReadinessState<Waiter>()
@@ -37,10 +42,6 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     var home: IoDriverHandle?
     /// An update for this record is in its driver's mailbox. Cleared in the critical section that reads `wanted`.
     var isQueued = false
-  }
-
-  init(_ descriptor: Descriptor) {
-    self.descriptor = descriptor
   }
 
   @inline(__always)
@@ -68,9 +69,26 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     return known & Self.homeBit != 0 ? .mustWait : .mustBind
   }
 
-  /// Whether the current task may park here with nothing else to see to: no home to be found, no limit of time, no owner to ask.
+  /// Whether the current task, if it is in no actor's name, may wait in the lobby, which is told then to expect it; and there is
+  /// no limit of time to see to.
   @inline(__always)
-  var isOrdinaryWait: Bool { hasHome && limits.isEmpty && isRegular(.current) }
+  func isOrdinaryWait(for interest: IoEventInterest) -> Bool {
+    limits.isEmpty && mayEnterLobby(for: interest)
+  }
+
+  @inline(__always)
+  private func mayEnterLobby(for interest: IoEventInterest) -> Bool {
+    if !isAtHome || !isRegular(.current) { return false }
+    Lobby.expect(at: self, for: interest)
+    return true
+  }
+
+  /// Whether this is the thread of the home.
+  @inline(__always)
+  private var isAtHome: Bool {
+    let home = homeLobby.load(ordering: .relaxed)
+    return home != 0 && home == Lobby.currentMark
+  }
 
   /// A try would have blocked. That the peer has finished is never taken back.
   @inline(__always)
@@ -105,8 +123,8 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     withReadiness { $0.nudge(interest) }.wake(.ready)
   }
 
-  /// Whether waits here are refused with `.closed`.
-  var isClosed: Bool { withState { $0.readiness.ending == .closed } }
+  /// Whether waits here are refused with `.closed`, the descriptor being open or not.
+  var refusesWaits: Bool { withState { $0.readiness.ending == .closed } }
 
   var hasHome: Bool { known.load(ordering: .relaxed) & Self.homeBit != 0 }
 
@@ -115,6 +133,7 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     withState { state in
       if state.home != nil || state.readiness.ending != nil { return false }
       state.home = handle
+      homeLobby.store(handle.lobby.mark, ordering: .relaxed)
       known.bitwiseOr(Self.homeBit, ordering: .relaxed)
       return true
     }
@@ -156,12 +175,12 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     if hasEnded { return }
     if poll == nil {
       if wanted.isEmpty { return }
-      guard descriptor.acquire() else { return }  // closed: whoever did that wakes the waiters
+      guard acquire() else { return }  // closed: whoever did that wakes the waiters
       do throws(IoError) {
         poll = try driver.watch(self)
-        unsafe self.driver = driver
+        self.driver = Unretained(driver)
       } catch {
-        descriptor.release()
+        release()
         let woken = withState { $0.readiness.dismiss() }
         woken.wake(.failed(error.errno))
         return
@@ -177,7 +196,7 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     if let poll {
       self.poll = nil
       poll.close()
-    } else if unsafe self.driver == nil {
+    } else if self.driver == nil {
       driver.handle.didRelease(self)
     }
   }
@@ -189,21 +208,22 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   }
 
   override func pollClosed() {
-    guard let driver = unsafe driver else { return }
-    unsafe self.driver = nil
+    guard let driver else { return }
+    self.driver = nil
     // In this order: whoever hears that the number is closed may register another one at once.
-    driver.handle.didRelease(self)
-    descriptor.release()
+    driver.with { $0.handle.didRelease(self) }
+    release()
   }
 
   /// An event: marks the directions ready, then wakes those who wait for them.
   @inline(__always)
   private func wake(_ event: IoEventInterest, failed: Bool) {
-    guard let turn = unsafe driver?.turn else { return }
-    let (woken, update) = markReadinessState(event, failed: failed, turn: turn)
-    if update, let driver = unsafe driver { reconcile(with: driver) }
-    let count = woken.wake(failed ? .error : .ready)
-    unsafe driver?.didWake(count)
+    driver?.with { driver in
+      let (woken, update) = markReadinessState(event, failed: failed, turn: driver.turn)
+      if update { reconcile(with: driver) }
+      let count = woken.wake(failed ? .error : .ready)
+      driver.didWake(count)
+    }
   }
 
   @inline(__always)
@@ -214,11 +234,29 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   }
 }
 
+// MARK: waiting
+
+extension RegistrationInfo {
+  /// Suspends the current task until somebody wakes it, or it is cancelled.
+  @inline(__always)
+  func wait(for interest: IoEventInterest) async -> WakeReason {
+    if Lobby.isOpen(to: #isolation), mayEnterLobby(for: interest) { return await Lobby.wait() }
+    return await waitLong(for: interest)
+  }
+
+  /// Parks a task that has entered the lobby.
+  func admit(_ waiter: Waiter, for interest: IoEventInterest) {
+    finish(waiter, park(waiter, for: interest))
+  }
+}
+
 extension RegistrationInfo: ParkingPlace {
   @inline(__always)
   func park(_ waiter: Waiter, for interest: IoEventInterest) -> Parking {
     withReadiness { readiness in
-      if !isRegular(waiter.task), waiter.isCancelled { return .declined(.cancelled) }
+      if waiter.isCancelled { return .declined(.cancelled) }
+      // It has been cancelled since, or may be: the long way finds out.
+      if waiter.mustBeRemembered, !isRegular(waiter.task) { return .declined(.ready) }
       switch readiness.request(interest, key: waiter.task.address, waiter: waiter) {
       case .ready: return .declined(.ready)
       case .ended(.closed): return .declined(.closed)
@@ -250,7 +288,9 @@ extension RegistrationInfo: ParkingPlace {
   @inline(__always)
   func isRegular(_ task: TaskIdentity) -> Bool { regular.load(ordering: .relaxed) == task.address }
 
-  func remember(_ task: TaskIdentity) { regular.store(task.address, ordering: .relaxed) }
+  func remember(_ task: TaskIdentity) {
+    if isAtHome { regular.store(task.address, ordering: .relaxed) }
+  }
 
   func forget(_ task: TaskIdentity) {
     _ = regular.compareExchange(expected: task.address, desired: 0, ordering: .relaxed)

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // One cancellation handler for a whole task: the record that says where the task is parked.
 
+import CCulvert
 import Synchronization
-
-/// What a task that the runtime made does in its life.
-protocol OwnedWork: AnyObject, Sendable {
-  /// What the task will wait for first.
-  var source: BridgedFd { get }
-  func body() async throws
-}
 
 /// The cancellation record of a task that the runtime made. Its worker knows it by the task's address, for as long as its scope
 /// lasts; so a child task has none, nor has a task while it runs elsewhere: they take a handler of their own.
-final class TaskOwner: @unchecked Sendable {
+class TaskOwner: @unchecked Sendable {
   /// The owning task's address while its scope lasts, then 0: a new task may get the old address.
-  private let task: Atomic<UInt>
+  final let address = Atomic<UInt>(0)
+  /// For the table that this is in. Under no lock: that is its worker's.
+  @exclusivity(unchecked) var next: TaskOwner?
   private let lock = Lock()
   /// Under the lock.
   @exclusivity(unchecked) private var guarded = State()
@@ -25,29 +21,24 @@ final class TaskOwner: @unchecked Sendable {
     var place: (any ParkingPlace)?
   }
 
-  private init(_ task: TaskIdentity) {
-    self.task = Atomic(task.address)
-  }
-
   @inline(__always)
-  private func withState<R>(_ body: (inout State) -> R) -> R {
+  private final func withState<R>(_ body: (inout State) -> R) -> R {
     lock.take(key)
     defer { lock.give(key) }
     return unsafe body(&guarded)
   }
-  private var key: UInt { UInt(bitPattern: ObjectIdentifier(self)) }
+  private final var key: UInt { UInt(bitPattern: ObjectIdentifier(self)) }
 
   /// The owner that the calling worker knows for `task`, the current one.
   static func of(_ task: TaskIdentity) -> TaskOwner? {
-    guard let owner = IoDriver.current?.owners[task], owner.owns(task) else { return nil }
-    return owner
+    IoDriver.current?.owners[task]
   }
 
   /// Runs `body` in the current task under one cancellation handler, which serves all of its waits on this worker.
   static func scope<R>(_ body: () async throws -> R) async rethrows -> R {
-    let task = TaskIdentity.current
-    let owner = begin(task, nil)
-    defer { owner.end(task) }
+    let owner = TaskOwner()
+    owner.begin(.current, nil)
+    defer { owner.end(.current) }
     return try await withTaskCancellationHandler {
       try await body()
     } onCancel: {
@@ -55,29 +46,26 @@ final class TaskOwner: @unchecked Sendable {
     }
   }
 
-  /// As `scope(_:)`, for work that is all in one object: a closure that is handed in would be two more frames of the task. Its
-  /// source has a home from the start, and remembers the task.
-  @inline(__always)
-  static func scope(_ work: some OwnedWork) async throws {
-    let task = TaskIdentity.current
-    let owner = begin(task, work.source)
-    defer { owner.end(task) }
-    try await withTaskCancellationHandler {
-      try await work.body()
-    } onCancel: {
-      owner.cancel()
-    }
+  /// As the beginning of `scope(_:)`, for a task that will wait for `source` first: that has a home from the start, and
+  /// remembers the task. The same function has to call `leave`, with the record that this returns.
+  ///
+  /// A scope that is handed a closure is four more frames of the task.
+  final func enter(for source: BridgedFd) -> UnsafeMutableRawPointer? {
+    begin(.current, source)
+    return unsafe culvert_add_cancellation(
+      { if let this = unsafe $0 { unsafe Unretained<TaskOwner>(at: this).with { $0.cancel() } } },
+      Unretained(self).address)
   }
 
-  private static func begin(_ task: TaskIdentity, _ source: BridgedFd?) -> TaskOwner {
-    let owner = TaskOwner(task)
-    owner.begin(task, source)
-    return owner
+  final func leave(_ record: UnsafeMutableRawPointer?) {
+    unsafe culvert_remove_cancellation(record)
+    end(.current)
   }
 
-  private func begin(_ task: TaskIdentity, _ source: BridgedFd?) {
+  private final func begin(_ task: TaskIdentity, _ source: BridgedFd?) {
+    address.store(task.address, ordering: .relaxed)
     guard let driver = IoDriver.current else { return }
-    driver.add(self, of: task)
+    driver.owners.insert(self, of: task)
     guard let info = source?.registration.info else { return }
     // One that is refused is refused again, and told so, when it first waits.
     try? driver.handle.addIoSource(info)
@@ -87,13 +75,17 @@ final class TaskOwner: @unchecked Sendable {
     }
   }
 
+  final var task: TaskIdentity { TaskIdentity(address: address.load(ordering: .relaxed)) }
+
   @inline(__always)
-  private func owns(_ task: TaskIdentity) -> Bool { self.task.load(ordering: .relaxed) == task.address }
+  final func owns(_ task: TaskIdentity) -> Bool { self.task == task }
 
   /// Parks the task's waiter, unless the task has been cancelled. The place is noted and the waiter kept under one
   /// lock, so a cancellation finds both or neither.
   @inline(__always)
-  func park<Place: ParkingPlace>(_ waiter: Waiter, at place: Place, for request: Place.Request) -> Parking {
+  final func park<Place: ParkingPlace>(_ waiter: Waiter, at place: Place, for request: Place.Request)
+    -> Parking
+  {
     withState { state in
       if state.isCancelled { return .declined(.cancelled) }
       if state.place !== place {
@@ -105,18 +97,18 @@ final class TaskOwner: @unchecked Sendable {
     }
   }
 
-  private func cancel() {
+  private final func cancel() {
     let place = withState { state in
       state.isCancelled = true
       return state.place
     }
-    place?.cancelWait(of: TaskIdentity(address: task.load(ordering: .relaxed)))
+    place?.cancelWait(of: task)
   }
 
-  private func end(_ task: TaskIdentity) {
-    self.task.store(0, ordering: .relaxed)
+  private final func end(_ task: TaskIdentity) {
     // Where this is not the worker that knows it, that one has ended, and knows nobody any more.
-    if let driver = IoDriver.current, driver.owners[task] === self { driver.removeOwner(of: task) }
+    if let driver = IoDriver.current, driver.owners[task] === self { driver.owners.remove(self, of: task) }
+    address.store(0, ordering: .relaxed)
     withState { state in
       state.place?.forget(task)
       state.place = nil

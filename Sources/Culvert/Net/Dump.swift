@@ -18,7 +18,7 @@ extension Runtime {
   /// `getsockname(2)`, `getpeername(2)`.
   public func dump() -> String {
     workers.map { worker in
-      let sources = worker.driver.handle.registrations.sorted { $0.descriptor.number < $1.descriptor.number }
+      let sources = worker.driver.handle.registrations.sorted { $0.number < $1.number }
       return ([worker.summary] + sources.flatMap(\.summary)).joined(separator: "\n")
     }.joined(separator: "\n")
   }
@@ -46,7 +46,7 @@ extension RegistrationInfo {
     let (ready, armed, waits) = snapshot
     let now = MonotonicTime.coarse
     let states = [("ready for ", ready), ("armed for ", armed)].filter { !$0.1.isEmpty }.map { "\($0)\($1)" }
-    return ["  fd \(descriptor.number)\(ends): \(states.joined(separator: ", "))"]
+    return ["  fd \(number)\(ends): \(states.joined(separator: ", "))"]
       + waits.map { wait in
         "    task \(wait.task) waits for \(wait.interest), for \(seconds(wait.since, now))"
       }
@@ -54,9 +54,9 @@ extension RegistrationInfo {
 
   /// The addresses of a socket, after a comma.
   private var ends: String {
-    guard descriptor.acquire() else { return ", closed" }
-    defer { descriptor.release() }
-    let (local, peer) = Socket.ends(descriptor.number)
+    guard acquire() else { return ", closed" }
+    defer { release() }
+    let (local, peer) = Socket.ends(number)
     guard let local else { return "" }
     return ", \(local)" + (peer.map { " with \($0)" } ?? "")
   }

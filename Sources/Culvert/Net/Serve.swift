@@ -10,7 +10,7 @@ extension ListenerSocket {
   /// }
   /// ```
   /// A connection is closed when its handler returns or throws. What a handler throws ends only its own connection,
-  /// and goes to `onError` with the connection it was about. Connections are accepted by the calling task: while the worker
+  /// and goes to `onError` with the connection it was about. Connections are accepted by a child of the calling task: while the worker
   /// of that is held up, nobody is; a handler that blocks its own worker holds up those that share it. `maximumConnections` is
   /// as `server` has it, which also makes something that can be told to drain.
   ///
@@ -52,19 +52,23 @@ extension ListenerSocket {
     }
   }
 
-  /// All that a server does with connections.
+  /// All that a server does with connections. They are accepted by one child task after the other, each of which is the parent of
+  /// those that it has accepted.
   private func attend(
     _ server: Server, _ handler: @escaping @Sendable (Stream) async throws -> Void,
     _ onError: @escaping @Sendable (any Error, Stream) -> Void
   ) async throws(IoError) {
-    let runtime = try Runtime.atHand
-    // None of its tasks throws. One that does not say so costs each task two frames, and its start an allocation.
+    let service = Service(
+      server, on: try Runtime.atHand,
+      // Nobody else's streams come there.
+      { try await handler(unsafe unsafeDowncast($0, to: Stream.self)) },
+      { onError($0, unsafe unsafeDowncast($1, to: Stream.self)) })
     let failure = try? await withThrowingDiscardingTaskGroup(returning: IoError?.self) { group in
       do throws(IoError) {
-        while let stream = try await nextConnection(for: server) {
-          server.begin()
-          let attendance = Attendance(stream, server, handler, onError)
-          group.addTask(executorPreference: runtime.nextInTurn) { await attendance.run() }
+        while true {
+          let batch = Batch()
+          group.addTask { await TaskOwner.scope { await self.attend(batch, of: service) } }
+          if try await batch.isLast { break }
         }
         if server.isDraining { close() }
         if try await !server.haveEnded() { group.cancelAll() }
@@ -76,6 +80,24 @@ extension ListenerSocket {
     }
     if server.isDraining { await closed() }
     if let failure = failure ?? nil { throw failure }
+  }
+
+  /// Accepts a batch of connections, and waits for the end of their handlers.
+  private func attend(_ batch: Batch, of service: Service) async {
+    // None of its tasks throws. One that does not say so costs each task two frames, and its start an allocation.
+    try? await withThrowingDiscardingTaskGroup { group in
+      do throws(IoError) {
+        for _ in 0..<Batch.size {
+          guard let stream = try await nextConnection(for: service.server) else {
+            return batch.end(.success(true))
+          }
+          service.begin(stream, in: &group)
+        }
+        batch.end(.success(false))
+      } catch {
+        batch.end(.failure(error))
+      }
+    }
   }
 
   /// The next connection; `nil` when the listener is closed, or the server drains and has taken those that had come.
@@ -101,40 +123,79 @@ extension ListenerSocket {
   }
 }
 
-/// A connection and its handler: all that its task needs, in one object, so that the frames of the task are small.
-private final class Attendance<Stream: StreamSocket>: OwnedWork {
-  private let stream: Stream
-  private let server: Server
-  private let handler: @Sendable (Stream) async throws -> Void
-  private let onError: @Sendable (any Error, Stream) -> Void
+/// Some of a server's connections. A group's task that ends is looked for among all the others of its group: in one group of
+/// 10,000, short connections would cost four times as much.
+private final class Batch: Sendable {
+  static let size = 128
 
-  init(
-    _ stream: Stream, _ server: Server, _ handler: @escaping @Sendable (Stream) async throws -> Void,
-    _ onError: @escaping @Sendable (any Error, Stream) -> Void
-  ) {
-    self.stream = stream
+  private let outcome = Locked(Result<Bool, IoError>.success(true))
+  private let latch = Latch()
+
+  /// No more will be accepted; says whether it was the last batch.
+  func end(_ outcome: Result<Bool, IoError>) {
+    self.outcome.withLock { $0 = outcome }
+    latch.open()
+  }
+
+  /// Waits until all are accepted. Cancellation reaches who accepts them.
+  var isLast: Bool {
+    get async throws(IoError) {
+      _ = await latch.waitThoughCancelled(for: ())
+      return try outcome.withLock { $0 }.get()
+    }
+  }
+}
+
+/// What the connections of a server have in common. Not generic, as its tasks are not: that would be looked up for each of them.
+private final class Service: Sendable {
+  typealias Handler = @Sendable (StreamSocket) async throws -> Void
+  typealias OnError = @Sendable (any Error, StreamSocket) -> Void
+
+  let server: Server
+  private let runtime: Runtime
+  fileprivate let handler: Handler
+  private let onError: OnError
+
+  init(_ server: Server, on runtime: Runtime, _ handler: @escaping Handler, _ onError: @escaping OnError) {
     self.server = server
+    self.runtime = runtime
     self.handler = handler
     self.onError = onError
   }
 
-  var source: BridgedFd { stream.bridge }
-
-  @inline(__always)
-  func body() async throws { try await handler(stream) }
-
-  func run() async {
-    do {
-      try await TaskOwner.scope(self)
-      end(after: nil)
-    } catch {
-      end(after: error)
-    }
+  func begin(_ stream: StreamSocket, in group: inout ThrowingDiscardingTaskGroup<any Error>) {
+    server.begin()
+    let attendance = Attendance(stream, self)
+    group.addTask(executorPreference: runtime.nextInTurn) { await attendance.run() }
   }
 
-  private func end(after error: (any Error)?) {
+  func end(_ stream: StreamSocket, after error: (any Error)?) {
     if let error { onError(error, stream) }
     stream.close()
     server.end(hasFailed: error != nil)
+  }
+}
+
+/// A connection, and the owner of its task: all that the task needs, in one object, so that its frames are small.
+private final class Attendance: TaskOwner, @unchecked Sendable {
+  private let stream: StreamSocket
+  private let service: Service
+
+  init(_ stream: StreamSocket, _ service: Service) {
+    self.stream = stream
+    self.service = service
+  }
+
+  @inline(__always)
+  func run() async {
+    let record = unsafe enter(for: stream.bridge)
+    var failure: (any Error)?
+    do {
+      try await service.handler(stream)
+    } catch {
+      failure = error
+    }
+    unsafe leave(record)
+    service.end(stream, after: failure)
   }
 }

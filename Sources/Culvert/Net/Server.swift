@@ -51,7 +51,7 @@ public final class Server: Sendable, CustomStringConvertible {
 
   /// Accepts connections and runs their handlers, until the listener is closed or `drain` is called, and all have ended.
   ///
-  /// Connections are accepted by the calling task: while the worker of that is held up, nobody is, nor
+  /// Connections are accepted by a child of the calling task: while the worker of that is held up, nobody is, nor
   /// is anybody cut. Their handlers run on the workers of the runtime at hand. After a drain the listener is closed, and its address is free. A handler that ignores its
   /// cancellation is awaited all the same.
   ///
@@ -169,7 +169,13 @@ extension Server {
     let timers = try IoDriverHandle.current.timers
     while true {
       let (awaited, deadline) = state.withLock { ($0.wait(forAtMost: 0), $0.deadline) }
-      guard let latch = awaited else { return true }
+      guard let latch = awaited else {
+        // They may have ended because of that.
+        if Task.isCancelled {
+          throw IoError(.cancelled, during: "wait for the end of the connections of \(self)")
+        }
+        return true
+      }
       if let deadline, deadline <= timers.now { break }
       let end = GraceEnd(latch)
       defer { timers.remove(end) }

@@ -130,7 +130,7 @@ extension StreamSocket: ByteStream {
 
 /// What a try answers instead of a count.
 private enum ReadTry {
-  /// There is nothing. The task is to suspend itself, and to be given to `parkReader`.
+  /// There is nothing. The task is to wait in the lobby, which expects it, if it is in no actor's name.
   static var mustWait: Int { -1 }
   /// `readLong` does it, from the beginning: something is out of the ordinary.
   static var mustGoOn: Int { -2 }
@@ -145,8 +145,9 @@ extension StreamSocket {
   @inline(__always)
   private final func read(_ memory: Memory) async throws(IoError) -> Int {
     var count = try unsafe memory { (bytes) throws(IoError) in try unsafe readAtOnce(bytes) }
+    if count == ReadTry.mustWait, !Lobby.isOpen(to: #isolation) { count = ReadTry.mustGoOn }
     if count == ReadTry.mustWait {
-      let reason = await Suspension.suspend { parkReader($0) }
+      let reason = await Lobby.wait()
       count = try unsafe memory { (bytes) throws(IoError) in try unsafe readWoken(bytes, reason) }
     }
     if count == ReadTry.mustGoOn { count = try unsafe await readLong(memory) }
@@ -166,11 +167,6 @@ extension StreamSocket {
     case .mustWait: return ReadTry.mustWait
     case .leftToCall: return ReadTry.mustGoOn
     }
-  }
-
-  @inline(never)
-  private final func parkReader(_ suspension: Suspension) {
-    bridge.registration.info.parkRegular(suspension, for: .readable)
   }
 
   @inline(never)

@@ -24,9 +24,9 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   private let callsPerJob: Int32
 
   /// Worker thread only: jobs to run.
-  private let ready = JobQueue()
+  private let ready = JobQueue<QueuedJob>()
   /// Worker thread only: jobs of other threads whose turn has not come.
-  private let backlog = JobQueue()
+  private let backlog = JobQueue<QueuedJob>()
   /// Jobs that other threads left here.
   private let arrivals: Inbox<QueuedJob>
   private let stopRequested = Atomic<Bool>(false)
@@ -105,7 +105,7 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
       // Asked after that: a stop that finds the bell rung does not ring it, and must be seen before the loop waits.
       if stopRequested.load(ordering: .acquiring) { break }
       // The poll before this has found nothing, and nobody has left anything.
-      let isIdle = ready.isEmpty
+      let isIdle = ready.isEmpty && driver.lobby.isEmpty
       runReadyJobs(andUpTo: limits.jobsPerTurn)
       // Asked between the jobs and the poll: one of them may have forked.
       if driver.handle.origin.isElsewhere { return runInFork() }
@@ -126,7 +126,7 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
   private func notePulse() {
     let now = MonotonicTime.coarse
     MonotonicTime.noteTurn(at: now)
-    pulse.begin(at: now, ready: ready.count + backlog.count, driver)
+    pulse.begin(at: now, ready: ready.count + backlog.count + driver.lobby.count, driver)
   }
 
   /// Jobs that other threads have left; safe from any thread.
@@ -134,25 +134,39 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
 
   /// In a fork: the loop is the parent's. What is ready is run, its waits fail, and the thread ends.
   private func runInFork() {
-    while let job = ready.popFirst() ?? backlog.popFirst() { run(job) }
+    while hasReadyJobs {
+      runReadyJobs(andUpTo: backlog.count)
+      while let job = backlog.popFirst() { ready.append(job) }
+    }
     MonotonicTime.noteTurn(at: 0)
   }
 
   private func runReadyJobs(andUpTo more: Int) {
-    let most = max(ready.count, more)
+    let woken = driver.lobby.count
+    for _ in 0..<woken {
+      guard let waiter = driver.lobby.popFirst() else { break }
+      prepareToRun(waiter.job)
+      waiter.run(on: self)
+    }
+    let most = max(ready.count, more - woken)
     var budget = most
     while budget > 0, let job = ready.popFirst() {
       budget -= 1
       run(job)
     }
-    pulse.didRun(most - budget)
+    pulse.didRun(woken + most - budget)
   }
 
   @inline(__always)
   private func run(_ job: QueuedJob) {
-    culvert_set_budget(callsPerJob)
-    pulse.willRun(job.job)
+    prepareToRun(job.job)
     job.run(on: self)
+  }
+
+  @inline(__always)
+  private func prepareToRun(_ job: UnownedJob) {
+    culvert_set_budget(callsPerJob)
+    pulse.willRun(job)
   }
 
   private func takeArrivals() {
@@ -179,7 +193,9 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
     let late = arrivals.close()
     driver.close()
     culvert_set_budget(0)
+    culvert_set_wake(WakeReason.shutDown.number)
     MonotonicTime.noteTurn(at: 0)
+    while let waiter = driver.lobby.popFirst() { waiter.handOn() }
     while let job = ready.popFirst() ?? backlog.popFirst() { Self.handOn(job) }
     for job in late { Self.handOn(job) }
     ended.open()
@@ -197,7 +213,7 @@ public final class Worker: TaskExecutor, @unchecked Sendable {
 }
 
 extension Worker: IoDriverHost {
-  var hasReadyJobs: Bool { !ready.isEmpty || !backlog.isEmpty }
+  var hasReadyJobs: Bool { !ready.isEmpty || !backlog.isEmpty || !driver.lobby.isEmpty }
 
   /// Runs the jobs that are ready now.
   func runReadyJobs() { runReadyJobs(andUpTo: 0) }

@@ -8,13 +8,13 @@
 
 import Synchronization
 
-/// An open file descriptor and the right to close it.
-final class Descriptor: Sendable {
-  let number: Int32
+/// An open file descriptor and the right to close it. A base class, so that what is kept for one that is watched is no second object.
+class Descriptor: @unchecked Sendable {
+  final let number: Int32
   /// Bit 0: closed. Bit 1: this number is claimed in the table. Bit 2: it is to be kept open. The rest: uses in flight.
-  private let word = Atomic<UInt32>(0)
+  private final let word = Atomic<UInt32>(0)
 
-  private let gone = Atomic<Bool>(false)
+  private final let gone = Atomic<Bool>(false)
 
   private static let closedBit: UInt32 = 1
   private static let claimedBit: UInt32 = 2
@@ -34,13 +34,13 @@ final class Descriptor: Sendable {
   }
 
   /// Whether the number is no longer ours: closed, and the last use has ended.
-  var isGone: Bool { gone.load(ordering: .sequentiallyConsistent) }
+  final var isGone: Bool { gone.load(ordering: .sequentiallyConsistent) }
 
-  var isClosed: Bool { word.load(ordering: .acquiring) & Self.closedBit != 0 }
+  final var isClosed: Bool { word.load(ordering: .acquiring) & Self.closedBit != 0 }
 
   /// Begins a use, if the descriptor has not been closed. Safe from any thread; pair it with `release`.
   @inline(__always)
-  func acquire() -> Bool {
+  final func acquire() -> Bool {
     var old = word.load(ordering: .relaxed)
     while true {
       if old & Self.closedBit != 0 { return false }
@@ -53,7 +53,7 @@ final class Descriptor: Sendable {
 
   /// Ends a use, and closes the number if it was the last one of a closed descriptor. Safe from any thread.
   @inline(__always)
-  func release() {
+  final func release() {
     let new = word.subtract(Self.oneUse, ordering: .acquiringAndReleasing).newValue
     if new & Self.closedBit != 0, new & ~Self.flags == 0 { letGo(new) }
   }
@@ -61,12 +61,12 @@ final class Descriptor: Sendable {
   /// Refuses new uses; the number is closed when the last one in flight has ended. Safe from any thread.
   /// Returns false when it was closed before.
   @discardableResult
-  func close() -> Bool { end(Self.closedBit) }
+  final func close() -> Bool { end(Self.closedBit) }
 
   /// As `close`, but the number stays open, and is the caller's once this `isGone`.
-  func giveUp() -> Bool { end(Self.closedBit | Self.keptBit) }
+  final func giveUp() -> Bool { end(Self.closedBit | Self.keptBit) }
 
-  private func end(_ bits: UInt32) -> Bool {
+  private final func end(_ bits: UInt32) -> Bool {
     var old = word.load(ordering: .relaxed)
     while true {
       // Who comes second must not change what the first has decided.
@@ -82,19 +82,19 @@ final class Descriptor: Sendable {
   }
 
   /// Gives the number back unclosed, to whoever handed it in. Before anybody else has a reference.
-  func disown() {
+  final func disown() {
     let old = word.exchange(Self.closedBit, ordering: .acquiringAndReleasing)
     if old & Self.claimedBit != 0 { FdTable.release(number) }
   }
 
   /// Claims the number for one registration in this process; throws `.alreadyRegistered` when somebody has it.
-  func claim(during operation: @autoclosure () -> String) throws(IoError) {
+  final func claim(during operation: @autoclosure () -> String) throws(IoError) {
     guard number >= 0 else { throw IoError(.badDescriptor, during: operation()) }
     guard FdTable.claim(number) else { throw IoError(.alreadyRegistered, during: operation()) }
     word.bitwiseOr(Self.claimedBit, ordering: .relaxed)
   }
 
-  private func letGo(_ word: UInt32) {
+  private final func letGo(_ word: UInt32) {
     // The claim goes first: once the number is closed, another thread may get it and claim it.
     if word & Self.claimedBit != 0 { FdTable.release(number) }
     if word & Self.keptBit == 0 { Syscalls.close(number) }

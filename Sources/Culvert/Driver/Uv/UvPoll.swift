@@ -19,8 +19,8 @@
 import CLibuv
 import CCulvert
 
-/// What a poll handle reports to. The handle keeps it alive until `pollClosed`.
-class UvPollTarget {
+/// A descriptor that may be watched, and what its poll handle reports to. The handle keeps it alive until `pollClosed`.
+class UvPollTarget: Descriptor, @unchecked Sendable {
   /// `events` holds UV_READABLE and so on; none, and nothing armed any more, when `failed`. Loop thread only.
   func polled(events: UInt8, failed: Bool) {}
   /// The loop has let go of the descriptor. Loop thread only.

@@ -2,37 +2,10 @@
 // A queue of Swift jobs: a ring that grows and is then used again, so steady work allocates nothing. What a burst took
 // goes back.
 
-/// A job, and how it is to be run.
-struct QueuedJob {
-  let job: UnownedJob
-  /// The actor executor in whose name it must be run; `nil` for a task's plain job.
-  let isolation: WorkerSerialExecutor?
-
-  /// Runs it on the calling thread, which is `worker`'s.
-  @inline(__always)
-  func run(on worker: Worker) {
-    if let isolation {
-      unsafe job.runSynchronously(
-        isolatedTo: isolation.asUnownedSerialExecutor(), taskExecutor: worker.asUnownedTaskExecutor())
-    } else {
-      unsafe job.runSynchronously(on: worker.asUnownedTaskExecutor())
-    }
-  }
-
-  /// Runs it on a thread that is no worker's.
-  func run() {
-    if let isolation {
-      unsafe job.runSynchronously(on: isolation.asUnownedSerialExecutor())
-    } else {
-      globalConcurrentExecutor.enqueue(job)
-    }
-  }
-}
-
 /// First in, first out. Behind a pointer: an access needs no exclusivity check.
-@safe struct JobQueue: ~Copyable {
+@safe struct JobQueue<Job>: ~Copyable {
   @safe private struct Ring {
-    var slots: UnsafeMutablePointer<QueuedJob>
+    var slots: UnsafeMutablePointer<Job>
     /// A power of two.
     var capacity: Int
     var head = 0
@@ -43,13 +16,13 @@ struct QueuedJob {
       self.capacity = capacity
     }
 
-    subscript(index: Int) -> UnsafeMutablePointer<QueuedJob> {
+    subscript(index: Int) -> UnsafeMutablePointer<Job> {
       unsafe slots + (head &+ index) & (capacity &- 1)
     }
   }
-  private static let leastCapacity = 64
+  private static var leastCapacity: Int { 64 }
   /// A ring that grew beyond this is not kept.
-  private static let keptCapacity = 4096
+  private static var keptCapacity: Int { 4096 }
   private let ring: UnsafeMutablePointer<Ring>
 
   init() {
@@ -68,14 +41,14 @@ struct QueuedJob {
   var capacity: Int { unsafe ring.pointee.capacity }
 
   @inline(__always)
-  func append(_ job: consuming QueuedJob) {
+  func append(_ job: consuming Job) {
     if count == capacity { resize(to: capacity * 2) }
     unsafe ring.pointee[count].initialize(to: job)
     unsafe ring.pointee.count &+= 1
   }
 
   @inline(__always)
-  func popFirst() -> QueuedJob? {
+  func popFirst() -> Job? {
     if isEmpty {
       if capacity > Self.keptCapacity { resize(to: Self.leastCapacity) }
       return nil
