@@ -34,6 +34,6 @@ import Testing
   @Test func `the table counts the mutants that there are`() throws {
     let file = FloorPlanTests.root.appendingPathComponent("Tests/mutants.toml")
     let count = try String(contentsOf: file, encoding: .utf8).matches(of: #/(?m)^\[\[mutant\]\]$/#).count
-    #expect(table.contains("the others before that | \(count) |"))
+    #expect(table.contains("\n| mutants, all killed | \(count) |"))
   }
 }

@@ -66,18 +66,23 @@ private struct Stop: Error, Equatable {}
     #expect(await failure { try await withRuntime(workers: 0) { _ in } } == .invalidArgument)
   }
 
-  @Test func `blockOn runs its body on the calling thread, and others on threads of their own`() throws {
-    let here = unsafe UInt(bitPattern: culvert_thread_mark())
-    let marks = try Runtime.blockOn(workers: 2) { runtime in
-      let mine = unsafe UInt(bitPattern: culvert_thread_mark())
-      let other = try await runtime.spawn(on: runtime.workers[1]) {
-        unsafe UInt(bitPattern: culvert_thread_mark())
-      }.value
-      return [mine, other]
+  @Test func `blockOn runs its body on the calling thread, and others on threads of their own`() async throws
+  {
+    let (here, marks, isWorker) = try await onThreadOfItsOwn {
+      let here = unsafe UInt(bitPattern: culvert_thread_mark())
+      let marks = try Runtime.blockOn(workers: 2) { runtime in
+        let mine = unsafe UInt(bitPattern: culvert_thread_mark())
+        let other = try await runtime.spawn(on: runtime.workers[1]) {
+          unsafe UInt(bitPattern: culvert_thread_mark())
+        }.value
+        return [mine, other]
+      }
+      return (here, marks, Worker.current != nil)
     }
-    #expect(marks[0] == here && marks[1] != here)
-    #expect(throws: Stop()) { try Runtime.blockOn { _ in throw Stop() } }
-    #expect(Worker.current == nil)
+    #expect(marks[0] == here && marks[1] != here && !isWorker)
+    await #expect(throws: Stop()) {
+      try await onThreadOfItsOwn { try Runtime.blockOn { _ in throw Stop() } }
+    }
   }
 
   @Test func `blockOn on a worker is refused`() async throws {
@@ -87,11 +92,12 @@ private struct Stop: Error, Equatable {}
     }
   }
 
-  @Test func `blockOn returns its body's value even if the body ended the runtime before`() throws {
-    let value = try Runtime.blockOn(workers: 2) { runtime in
-      await runtime.shutDown()
-      #expect(Worker.current == nil)
-      return 7
+  @Test func `blockOn returns its body's value even if the body ended the runtime before`() async throws {
+    let value = try await onThreadOfItsOwn {
+      try Runtime.blockOn(workers: 2) { runtime in
+        await runtime.shutDown()
+        return Worker.current == nil ? 7 : 0
+      }
     }
     #expect(value == 7)
   }

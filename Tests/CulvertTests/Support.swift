@@ -106,6 +106,29 @@ func onOneWorker<R: Sendable>(
   return try await withRuntime(configuration) { runtime in try await body(runtime.workers[0]) }
 }
 
+/// Runs what takes long or blocks its thread, without holding one of the few that all other tests need, and maybe this one, too.
+/// What `body` expects it must return: an issue of that thread is not known to be this test's.
+func onThreadOfItsOwn<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+  try await withCheckedThrowingContinuation { continuation in
+    do {
+      try Thread.start(ThreadConfiguration(), name: "test") {
+        continuation.resume(with: Result(catching: body))
+      }
+    } catch {
+      continuation.resume(throwing: error)
+    }
+  }
+}
+
+/// 0, 1, … 255, 0, … made quickly in a debug build, too.
+func countingBytes(_ count: Int) -> [UInt8] {
+  let block = (0..<256).map { UInt8($0) }
+  var bytes: [UInt8] = []
+  bytes.reserveCapacity(count)
+  while bytes.count < count { bytes.append(contentsOf: block.prefix(count - bytes.count)) }
+  return bytes
+}
+
 /// The code that `body` fails with, or `nil`.
 func failure<R>(_ body: () async throws -> R) async -> IoError.Code? {
   do {

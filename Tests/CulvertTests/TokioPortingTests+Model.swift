@@ -46,8 +46,10 @@ extension TokioPortingTests {
     }
   }
 
-  @Test func `a synchronous main blocks on a runtime`() throws {
-    let answer = try Runtime.blockOn { runtime in runtime.workers.count }
+  @Test func `a synchronous main blocks on a runtime`() async throws {
+    let answer = try await onThreadOfItsOwn {
+      try Runtime.blockOn { runtime in runtime.workers.count }
+    }
     #expect(answer == 1)
   }
 

@@ -30,11 +30,15 @@ final class InlineExecutor: TaskExecutor {
 /// Blocks the calling thread until `body` has run on another one.
 func onAnotherThread(_ body: @escaping @Sendable () -> Void) {
   let done = Monitor(false)
-  Task.detached {
-    body()
-    done.update { $0 = true }
+  do {
+    try Thread.start(ThreadConfiguration(), name: "test") {
+      body()
+      done.update { $0 = true }
+    }
+    done.wait { $0 ? () : nil }
+  } catch {
+    Issue.record(error)
   }
-  done.wait { $0 ? () : nil }
 }
 
 /// A pipe's reading and its writing end.
