@@ -137,10 +137,10 @@ counts: measured-programs ## count what echoes, connections and time limits cost
 	@scripts/setup strace python3 valgrind
 	cd Benchmarks && python3 -m unittest
 	python3 Benchmarks/counts.py --server '$(MEASURED)' --parts request,instructions,connection,idle \
-	  --max-epoll-ctl 0 --max-mallocs 0 --max-more-syscalls 0.05 --max-instructions 2600 \
-	  --max-connection-mallocs 12 --max-more-connection-syscalls 5 $(ARGS)
+	  --max-epoll-ctl 0 --max-mallocs 0 --max-more-syscalls 0.05 --max-instructions 1950 --check-growth \
+	  --max-connection-mallocs 9.5 --max-more-connection-syscalls 5 $(ARGS)
 	python3 Benchmarks/counts.py --server 'Benchmarks/.build/release/culvert-echo chunk' --parts memory \
-	  --max-connection-bytes 3400
+	  --max-connection-bytes 2200
 	python3 Benchmarks/connections.py --server '$(MEASURED)'
 	python3 Benchmarks/timeouts.py Examples/.build/release/timeouts
 

@@ -34,6 +34,7 @@ def parse():
   parser.add_argument("--max-more-connection-syscalls", type=float, help="per connection, over the C program's")
   parser.add_argument("--max-connection-mallocs", type=float)
   parser.add_argument("--max-connection-bytes", type=float, help="of memory, for an idle connection")
+  parser.add_argument("--check-growth", action="store_true", help="idle connections must not cost those that come")
   parser.add_argument("--max-idle-percent", type=float, default=1.0)
   parser.add_argument("--tolerance", type=float, default=0.001, help="added to each bound per request")
   options = parser.parse_args()
@@ -79,6 +80,17 @@ class ShortConnections:
 
   def run(self, server, number):
     server.run("churn_load", "--connections", 1, "--size", 64, "--total", number)
+
+
+class BesideIdle(ShortConnections):
+  """The same beside so many connections that do nothing."""
+
+  def __init__(self, idle):
+    self.idle = idle
+
+  def run(self, server, number):
+    with server.connected(self.idle, "--idle", "--hold", 3600):
+      super().run(server, number)
 
 
 def each(count, command, work, number):
@@ -179,6 +191,11 @@ def count_instructions(options, report):
   count = each(instructions, options.server, echoes, options.instructed)
   print("\ninstructions of a request, in user space")
   report.bound("= all", count["instructions"], options.max_instructions)
+  short, number = ShortConnections(), options.short_connections // 4
+  alone, beside = (each(instructions, options.server, work, number)["instructions"] for work in (short, BesideIdle(1000)))
+  print("\ninstructions of a connection with one request")
+  report.bound("alone", alone, None)
+  report.bound("beside 1,000 idle", beside, 1.1 * alone if options.check_growth else None)
 
 
 def body():
