@@ -8,23 +8,23 @@ import Testing
 
 @testable import Culvert
 
-@Suite(.timeLimit(watchdog)) struct ShortWriteTests {
-  enum Caller: CaseIterable, Sendable {
-    case task, childTask, otherThread
+enum Caller: CaseIterable, Sendable {
+  case task, childTask, otherThread
 
-    func run(on runtime: Runtime, _ body: @escaping @Sendable () async throws -> Void) async throws {
-      switch self {
-      case .task: try await runtime.spawn(body).value
-      case .childTask:
-        try await runtime.spawn {
-          async let child: Void = body()
-          try await child
-        }.value
-      case .otherThread: try await Task.detached { try await body() }.value
-      }
+  func run(on runtime: Runtime, _ body: @escaping @Sendable () async throws -> Void) async throws {
+    switch self {
+    case .task: try await runtime.spawn(body).value
+    case .childTask:
+      try await runtime.spawn {
+        async let child: Void = body()
+        try await child
+      }.value
+    case .otherThread: try await Task.detached { try await body() }.value
     }
   }
+}
 
+@Suite(.timeLimit(watchdog)) struct ShortWriteTests {
   private func expect(_ count: Int, at reader: TcpStream) async throws {
     let buffered = BufferedReader(reader, maximumLength: count)
     let bytes = try await buffered.readExactly(count)

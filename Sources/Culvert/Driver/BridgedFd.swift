@@ -213,6 +213,17 @@ extension BridgedFd {
   // The short way: what `call` does nearly always, in pieces that suspend nobody, for callers that suspend themselves. Whatever
   // is out of the ordinary is left to `call`.
 
+  /// One try, if it is worth while and nobody else is due; `nil` when `call` has to do it, from the beginning.
+  @inline(__always)
+  func callAtOnce<R>(
+    _ interest: IoEventInterest, during operation: @autoclosure () -> String,
+    _ body: (Int32) throws(IoError) -> R?
+  ) throws(IoError) -> R? {
+    if !mayBeReady(interest) || !Budget.spendOne() { return nil }
+    var failures = 0
+    return try attempt(interest, after: .ready, &failures, during: operation(), body)
+  }
+
   /// One try, if it is worth while.
   @inline(__always)
   func callShort<R>(

@@ -40,8 +40,24 @@ extension DatagramSocket {
   /// }
   /// ```
   /// Otherwise as `receive(into:)` for an `OutputRawSpan`.
+  @inlinable
   public final func receive(into buffer: inout [UInt8]) async throws(IoError) -> Datagram {
-    try await bridge.call(.readable, during: "receive on \(self)") { (fd) throws(IoError) in
+    if let datagram = try receiveAtOnce(into: &buffer) { return datagram }
+    return try await receiveLater(into: &buffer)
+  }
+
+  /// What is there already, no wait being due: that is no async function, and the one above is inlined where it is called, so that
+  /// it costs no frame of a task.
+  @usableFromInline
+  final func receiveAtOnce(into buffer: inout [UInt8]) throws(IoError) -> Datagram? {
+    try bridge.callAtOnce(.readable, during: receiving) { (fd) throws(IoError) in
+      try self.receive(fd, &buffer)
+    }
+  }
+
+  @usableFromInline
+  final func receiveLater(into buffer: inout [UInt8]) async throws(IoError) -> Datagram {
+    try await bridge.call(.readable, during: receiving) { (fd) throws(IoError) in
       try self.receive(fd, &buffer)
     }
   }
@@ -105,6 +121,8 @@ extension DatagramSocket {
     if on { wantsControl.store(true, ordering: .relaxed) }
     return true
   }
+
+  @inline(never) private final var receiving: String { "receive on \(self)" }
 
   @inline(__always)
   private func receive(

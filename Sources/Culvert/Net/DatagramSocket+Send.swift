@@ -19,26 +19,50 @@ extension DatagramSocket {
   /// ```swift
   /// try await socket.send(Array("hello".utf8), to: SocketAddress("127.0.0.1:7000"))
   /// ```
-  @inline(__always)
+  @inlinable
   public final func send(_ bytes: RawSpan, to address: SocketAddress? = nil) async throws(IoError) {
+    if try !sendAtOnce(bytes, to: address) { try await sendLater(bytes, to: address) }
+  }
+
+  /// Sends if that needs no waiting, for which it is no async function; false when it has not.
+  @usableFromInline
+  final func sendAtOnce(_ bytes: RawSpan, to address: SocketAddress?) throws(IoError) -> Bool {
+    // A full receiver is another matter there.
+    if isUnix { return false }
+    let sent = try bridge.callAtOnce(.writable, during: operation(address)) { (fd) throws(IoError) in
+      try self.send(fd, bytes, to: address)
+    }
+    return sent != nil
+  }
+
+  @usableFromInline
+  final func sendLater(_ bytes: RawSpan, to address: SocketAddress?) async throws(IoError) {
     _ = try await callToSend(during: operation(address)) { (fd) throws(IoError) in
-      try unsafe bytes.withUnsafeBytes { (all) throws(IoError) in
-        try unsafe Socket.sendDatagram(fd, all, to: address, during: self.operation(address))
-      }
+      try self.send(fd, bytes, to: address)
+    }
+  }
+
+  @inline(__always)
+  private func send(_ fd: Int32, _ bytes: RawSpan, to address: SocketAddress?) throws(IoError) -> Int? {
+    try unsafe bytes.withUnsafeBytes { (all) throws(IoError) in
+      try unsafe Socket.sendDatagram(fd, all, to: address, during: self.operation(address))
     }
   }
 
   /// Sends `bytes` as one datagram. Otherwise as `send(_:to:)` for a `RawSpan`.
+  @inlinable
   public final func send(_ bytes: Span<UInt8>, to address: SocketAddress? = nil) async throws(IoError) {
     try await send(unsafe bytes.bytes, to: address)
   }
 
   /// Sends `bytes` as one datagram. Otherwise as `send(_:to:)` for a `RawSpan`.
+  @inlinable
   public final func send(_ bytes: [UInt8], to address: SocketAddress? = nil) async throws(IoError) {
     try await send(bytes[...], to: address)
   }
 
   /// Sends `bytes` as one datagram. Otherwise as `send(_:to:)` for a `RawSpan`.
+  @inlinable
   public final func send(_ bytes: ArraySlice<UInt8>, to address: SocketAddress? = nil) async throws(IoError) {
     try await send(unsafe bytes.span.bytes, to: address)
   }
@@ -159,6 +183,7 @@ extension DatagramSocket {
 
   private static var receiverIsFull: Int { -1 }
 
+  @inline(never)
   func operation(_ address: SocketAddress?) -> String {
     address.map { "send to \($0) on \(self)" } ?? "send on \(self)"
   }
