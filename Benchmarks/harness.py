@@ -181,10 +181,11 @@ class Server:
     try:
       if not load.stdout.readline().startswith("connected "):
         raise Failure("the load generator could not connect")
-      if not wait_until(lambda: self.open_files() >= before + holds, 10):
+      # Where none is held, a file that the server had open for a moment when its files were counted must not count.
+      if holds and not wait_until(lambda: self.open_files() >= before + holds, 10):
         raise Failure(f"the server accepted {self.open_files() - before} connections only")
       yield load
-      if load.poll() is not None or self.open_files() < before + holds:
+      if load.poll() is not None or holds and self.open_files() < before + holds:
         raise Failure("connections that were to stay open were closed")
     finally:
       load.terminate()
