@@ -13,11 +13,12 @@ extension WaitPlace {
 }
 
 private actor Reader {
-  /// Whether a wait at that place ends well. Stops the process if it ends where this actor's code must not run.
-  func read(at place: WaitPlace) async -> Bool {
-    let code = await place.read()
+  /// A byte of the stream, for which it waits. Stops the process if that ends where this actor's code must not run.
+  func read(from stream: TcpStream) async throws -> UInt8 {
+    var buffer: [UInt8] = [0]
+    _ = try await stream.read(into: &buffer)
     preconditionIsolated()
-    return code == nil
+    return buffer[0]
   }
 }
 
@@ -110,18 +111,19 @@ private actor Reader {
   @Test func `who reads in an actor's name goes on in that name`() async throws {
     await #expect(processExitsWith: .success) {
       try await withRuntime(workers: 1) { runtime in
-        let place = try WaitPlace(on: runtime.workers[0])
-        let reader = Reader()
-        let remembered = Gate()
-        let task = runtime.spawn {
-          try await place.waitOnce()
-          remembered.open()
-          return await reader.read(at: place)
+        let listener = try await TcpListener.bind("127.0.0.1:0")
+        let (reader, read) = (Reader(), Tally())
+        let serving = runtime.spawn {
+          try await listener.serve { stream in
+            if try await reader.read(from: stream) == 7 { read.add() }
+          }
         }
-        try await remembered.passed()
-        await place.awaited()
-        _ = writeByte(place.peer)
-        guard try await task.value else { throw IoError(.closed, during: "test") }
+        let client = try await TcpStream.connect(to: listener.localAddress)
+        await runtime.workers[0].idle()
+        try await client.write([7])
+        try await read.reached(1)
+        serving.cancel()
+        _ = await failure { try await serving.value }
       }
     }
   }
