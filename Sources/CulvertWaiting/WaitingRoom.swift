@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A wait as a change of executor: who enters the room is suspended, as a job that the room's executor is given, and is back
-// when somebody runs that job. A continuation does the same for 700 instructions more.
+// when somebody runs that job. A continuation does the same for several hundred instructions more (DECISIONS.md).
 //
 // A module of its own, for `waitInRoom` has two declarations. Here it is a function of the room, which is what suspends the task.
 // For its caller, in Culvert, it is one that ends in its caller's isolation, so no executor is changed on the way back: whoever
