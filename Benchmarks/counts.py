@@ -191,7 +191,8 @@ def count_instructions(options, report):
   count = each(instructions, options.server, echoes, options.instructed)
   print("\ninstructions of a request, in user space")
   report.bound("= all", count["instructions"], options.max_instructions)
-  short, number = ShortConnections(), options.short_connections // 4
+  # Many, for what it takes until the idle ones are there differs from run to run.
+  short, number = ShortConnections(), 2 * options.short_connections
   alone, beside = (each(instructions, options.server, work, number)["instructions"] for work in (short, BesideIdle(1000)))
   print("\ninstructions of a connection with one request")
   report.bound("alone", alone, None)
