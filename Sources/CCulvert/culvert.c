@@ -26,6 +26,8 @@ _Thread_local uint64_t culvert_thread_turn_time = 0;
 extern void *swift_task_addCancellationHandler(
     SWIFT_CALL void (*handler)(SWIFT_CONTEXT void *), void *context) SWIFT_CALL;
 extern void swift_task_removeCancellationHandler(void *record) SWIFT_CALL;
+extern void *swift_task_alloc(size_t size) SWIFT_CALL;
+extern void swift_task_dealloc(void *memory) SWIFT_CALL;
 
 static void (*_Atomic cancel_task)(void *context);
 
@@ -39,6 +41,32 @@ void *culvert_add_cancellation(void (*cancel)(void *context), void *context) {
 }
 
 void culvert_remove_cancellation(void *record) { swift_task_removeCancellationHandler(record); }
+
+// In the task's own memory, before the record.
+struct guarded_wait {
+  void (*cancel)(void *place, uintptr_t task);
+  void *place;
+  uintptr_t task;
+  void *record;
+};
+
+static SWIFT_CALL void wait_cancelled(SWIFT_CONTEXT void *context) {
+  struct guarded_wait *wait = context;
+  wait->cancel(wait->place, wait->task);
+}
+
+void *culvert_guard_wait(void (*cancel)(void *place, uintptr_t task), void *place, uintptr_t task) {
+  struct guarded_wait *wait = swift_task_alloc(sizeof *wait);
+  *wait = (struct guarded_wait){cancel, place, task, NULL};
+  wait->record = swift_task_addCancellationHandler(wait_cancelled, wait);
+  return wait;
+}
+
+void culvert_unguard_wait(void *guarding) {
+  struct guarded_wait *wait = guarding;
+  swift_task_removeCancellationHandler(wait->record);
+  swift_task_dealloc(wait);
+}
 
 // --- threads ---------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import Testing
   @Test func `a list of sources holds what was added and not removed, in order`() {
     var random = SeededRandom(7)
     // Numbers that nobody has: they are never used, and not closed.
-    let sources = (0..<60).map { RegistrationInfo(adopting: -2 - $0) }
+    let sources = (0..<60).map { RegistrationInfo(adopting: -2 - $0, isPollable: true) }
     defer { for source in sources { source.disown() } }
     var (list, expected) = (SourceList(), [RegistrationInfo]())
     for _ in 0..<5_000 {
@@ -33,7 +33,7 @@ import Testing
   @Test func `a long list goes without going down its links`() {
     var list = SourceList()
     for number in 0..<50_000 {
-      let source = RegistrationInfo(adopting: Int32(-2 - number))
+      let source = RegistrationInfo(adopting: Int32(-2 - number), isPollable: true)
       source.disown()
       list.append(source)
     }

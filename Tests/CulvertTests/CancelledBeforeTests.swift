@@ -17,16 +17,19 @@ import Testing
   }
 
   @Test func `a cancelled task does not wait for a descriptor`() async throws {
-    try await onOneWorker { worker in
-      let (mine, theirs) = try socketPair()
-      defer { close(theirs) }
-      let bridge = try BridgedFd(adopting: mine)
-      // Elsewhere than on a worker it would give way before it waits, and notice.
-      let task = Task(executorPreference: worker) {
-        unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
-        return await failure { try await bridge.asyncCall(.readable, readByte) }
+    try await withRuntime(workers: 2) { runtime in
+      for worker in runtime.workers {
+        let (mine, theirs) = try socketPair()
+        defer { close(theirs) }
+        let bridge = try BridgedFd(adopting: mine)
+        try runtime.workers[0].driver.handle.addIoSource(bridge.registration.info)
+        // Elsewhere than on a worker it would give way before it waits, and notice.
+        let task = Task(executorPreference: worker) {
+          unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
+          return await failure { try await bridge.asyncCall(.readable, readByte) }
+        }
+        #expect(await task.value == .cancelled)
       }
-      #expect(await task.value == .cancelled)
     }
   }
 

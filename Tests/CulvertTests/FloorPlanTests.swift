@@ -104,8 +104,8 @@ import Testing
     ("waits by a change of executor", #"waitInRoom\("#, ["Driver/Lobby.swift"]),
     ("continuations", #"with(Unsafe|Checked)(Throwing)?Continuation"#, ["Driver/Suspension.swift"]),
     (
-      "cancellation handlers", #"withTaskCancellationHandler|culvert_add_cancellation"#,
-      ["Driver/Parking.swift", "Driver/TaskOwner.swift"]
+      "cancellation handlers", #"withTaskCancellationHandler|culvert_add_cancellation|culvert_guard_wait"#,
+      ["Driver/Parking.swift", "Driver/RegistrationInfo+Waiting.swift", "Driver/TaskOwner.swift"]
     ),
     ("errno", #"culvert_errno"#, ["System/Syscalls.swift"]),
     ("conditional compilation by platform", #"#if (os|canImport)\("#, ["System/Platform.swift"]),

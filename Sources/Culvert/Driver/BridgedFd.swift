@@ -24,7 +24,7 @@ public final class BridgedFd: Sendable {
   /// has that number, `.badDescriptor`. A regular file can't be waited for: the first wait throws `.unsupported`.
   /// `fcntl(2)`.
   public convenience init(adopting fd: Int32) throws(IoError) {
-    let info = RegistrationInfo(adopting: fd)
+    let info = RegistrationInfo(adopting: fd, isPollable: false)
     do throws(IoError) {
       try info.claim(during: "register file descriptor \(fd)")
       _ = try Syscalls.setNonblocking(fd, true).value(during: "make file descriptor \(fd) non-blocking")
@@ -49,9 +49,9 @@ public final class BridgedFd: Sendable {
     }
   }
 
-  /// Takes over a descriptor that was made here, non-blocking; closes it even if this throws.
+  /// Takes over a descriptor that was made here, non-blocking, and can be polled; closes it even if this throws.
   convenience init(owning fd: Int32) throws(IoError) {
-    let info = RegistrationInfo(adopting: fd)
+    let info = RegistrationInfo(adopting: fd, isPollable: true)
     try info.claim(during: "register file descriptor \(fd)")
     self.init(claimed: info)
   }

@@ -97,7 +97,7 @@ final class IoDriver: @unchecked Sendable {
   }
 
   func watch(_ info: RegistrationInfo) throws(IoError) -> UvPoll {
-    try UvPoll(loop, info.number, target: info)
+    try UvPoll(loop, info, isPollable: info.isPollable)
   }
 
   /// Opens a handle for each signal of `watch`; all or none.

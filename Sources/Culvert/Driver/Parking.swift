@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a task waits, for anything. With TaskOwner, the only cancellation handlers of the library.
+// How a task waits, for anything. Cancellation handlers are here, in TaskOwner and in RegistrationInfo+Waiting, and nowhere else.
 //
 // A place where tasks can wait (a descriptor, the timers, …) keeps its waiters under its own lock. Cancellation is
 // an event like any other, and may come first:
 // - A handler around each wait costs some 1,600 instructions. So a task that the runtime made has one for its
 //   whole life (TaskOwner), and its waits only note where they park. A source that remembers the task, because it parked
 //   there last, need not even be told of the owner: who cancels has it forgotten first. Such a task waits in the Lobby.
-// - Any other task (a child, a `Task {}`) installs one around the wait. The place then looks at the task's flag
-//   under its lock: the flag is set before the handler runs, so one of the two always sees the other.
+// - Any other task (a child, a `Task {}`) installs one around the wait. In the lobby it is remembered for that long. Elsewhere the
+//   place looks at the task's flag under its lock: the flag is set before the handler runs, so one of the two always sees the other.
 // Nothing is resumed under a lock.
 
 import CCulvert

@@ -10,6 +10,8 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   /// The process that it was made in. Elsewhere, in a fork, nobody would ever wake a waiter.
   let origin = ProcessOrigin()
   let limits = WaitLimits()
+  /// It was made here, so that libuv can watch it is no question.
+  let isPollable: Bool
   private let lock = Lock()
   /// Under the lock. In place, and not `Locked`: that would be an allocation for each connection.
   @exclusivity(unchecked) private var guarded = State()
@@ -20,9 +22,9 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   /// In `known`: this source has a home.
   private static let homeBit: UInt8 = 0x80
   /// The task that may wait in its worker's lobby, for its cancellation is sure to come here: its owner knows this for the place
-  /// where the task parked last. 0 when there is none. Set by that task, on the home's thread, and cleared by it and, under the
-  /// lock, by its cancellation.
-  private let regular = Atomic<UInt>(0)
+  /// where the task waited last, or it has a handler for this wait. 0 when there is none. Set by that task, on the home's thread,
+  /// and cleared by it and, under the lock, by its cancellation.
+  let regular = Atomic<UInt>(0)
   /// The mark of the home's lobby; 0 before there is a home.
   private let homeLobby = Atomic<UInt>(0)
 
@@ -36,7 +38,7 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   /// Its place among its home's sources. Under the lock of those.
   @exclusivity(unchecked) nonisolated(unsafe) var links = SourceLinks()
 
-  private struct State {
+  struct State {
     var readiness = ReadinessState<Waiter>()
     /// The driver that watches this source; set once, by the first wait.
     var home: IoDriverHandle?
@@ -44,8 +46,13 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     var isQueued = false
   }
 
+  init(adopting number: Int32, isPollable: Bool) {
+    self.isPollable = isPollable
+    super.init(adopting: number)
+  }
+
   @inline(__always)
-  private func withState<R>(_ body: (inout State) -> R) -> R {
+  func withState<R>(_ body: (inout State) -> R) -> R {
     lock.take(key)
     defer { lock.give(key) }
     return unsafe body(&guarded)
@@ -69,23 +76,9 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     return known & Self.homeBit != 0 ? .mustWait : .mustBind
   }
 
-  /// Whether the current task, if it is in no actor's name, may wait in the lobby, which is told then to expect it; and there is
-  /// no limit of time to see to.
-  @inline(__always)
-  func isOrdinaryWait(for interest: IoEventInterest) -> Bool {
-    limits.isEmpty && mayEnterLobby(for: interest)
-  }
-
-  @inline(__always)
-  private func mayEnterLobby(for interest: IoEventInterest) -> Bool {
-    if !isAtHome || !isRegular(.current) { return false }
-    Lobby.expect(at: self, for: interest)
-    return true
-  }
-
   /// Whether this is the thread of the home.
   @inline(__always)
-  private var isAtHome: Bool {
+  var isAtHome: Bool {
     let home = homeLobby.load(ordering: .relaxed)
     return home != 0 && home == Lobby.currentMark
   }
@@ -98,7 +91,7 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
 
   /// One look at, or change of, the readiness, which knows of all clears until then.
   @inline(__always)
-  private func withReadiness<R>(_ body: (inout ReadinessState<Waiter>) -> R) -> R {
+  func withReadiness<R>(_ body: (inout ReadinessState<Waiter>) -> R) -> R {
     withState { state in
       let before = IoEventInterest(rawValue: known.load(ordering: .relaxed) & ~Self.homeBit)
       state.readiness.clear(state.readiness.ready.subtracting(before))
@@ -195,7 +188,7 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   func release(from driver: IoDriver) {
     if let poll {
       self.poll = nil
-      poll.close()
+      poll.close(armed: armed.rawValue)
     } else if self.driver == nil {
       driver.handle.didRelease(self)
     }
@@ -231,69 +224,6 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     _ event: IoEventInterest, failed: Bool, turn: UInt64
   ) -> (woken: ReadinessState<Waiter>.Woken, update: Bool) {
     withReadiness { $0.event(event, turn: turn, stopped: failed) }
-  }
-}
-
-// MARK: waiting
-
-extension RegistrationInfo {
-  /// Suspends the current task until somebody wakes it, or it is cancelled.
-  @inline(__always)
-  func wait(for interest: IoEventInterest) async -> WakeReason {
-    if Lobby.isOpen(to: #isolation), mayEnterLobby(for: interest) { return await Lobby.wait() }
-    return await waitLong(for: interest)
-  }
-
-  /// Parks a task that has entered the lobby.
-  func admit(_ waiter: Waiter, for interest: IoEventInterest) {
-    finish(waiter, park(waiter, for: interest))
-  }
-}
-
-extension RegistrationInfo: ParkingPlace {
-  @inline(__always)
-  func park(_ waiter: Waiter, for interest: IoEventInterest) -> Parking {
-    withReadiness { readiness in
-      if waiter.isCancelled { return .declined(.cancelled) }
-      // It has been cancelled since, or may be: the long way finds out.
-      if waiter.mustBeRemembered, !isRegular(waiter.task) { return .declined(.ready) }
-      switch readiness.request(interest, key: waiter.task.address, waiter: waiter) {
-      case .ready: return .declined(.ready)
-      case .ended(.closed): return .declined(.closed)
-      case .ended(.shutDown): return .declined(.shutDown)
-      case .parked(let update): return update ? .keptUnsettled : .kept
-      }
-    }
-  }
-
-  /// Has the driver arm what is wanted.
-  func settle() {
-    let home = withState { $0.home }
-    home?.update(self)
-  }
-
-  func cancelWait(of task: TaskIdentity) {
-    let waiter = withState { state in
-      forget(task)
-      return state.readiness.cancel(key: task.address)
-    }
-    waiter?.wake(.cancelled)
-  }
-
-  /// The waiter of that task, which waits here no more and has not been woken.
-  func takeWaiter(of task: TaskIdentity) -> Waiter? {
-    withState { $0.readiness.cancel(key: task.address) }
-  }
-
-  @inline(__always)
-  func isRegular(_ task: TaskIdentity) -> Bool { regular.load(ordering: .relaxed) == task.address }
-
-  func remember(_ task: TaskIdentity) {
-    if isAtHome { regular.store(task.address, ordering: .relaxed) }
-  }
-
-  func forget(_ task: TaskIdentity) {
-    _ = regular.compareExchange(expected: task.address, desired: 0, ordering: .relaxed)
   }
 }
 

@@ -19,6 +19,16 @@ class TaskOwner: @unchecked Sendable {
     var isCancelled = false
     /// Where the task parked last, and the only place that may remember it. Cancelling a wait that is over does nothing.
     var place: (any ParkingPlace)?
+
+    mutating func moves(to place: some ParkingPlace, _ task: TaskIdentity) -> Bool {
+      if isCancelled { return false }
+      if self.place !== place {
+        self.place?.forget(task)
+        self.place = place
+      }
+      place.remember(task)
+      return true
+    }
   }
 
   @inline(__always)
@@ -87,14 +97,15 @@ class TaskOwner: @unchecked Sendable {
     -> Parking
   {
     withState { state in
-      if state.isCancelled { return .declined(.cancelled) }
-      if state.place !== place {
-        state.place?.forget(waiter.task)
-        state.place = place
-      }
-      place.remember(waiter.task)
+      if !state.moves(to: place, waiter.task) { return .declined(.cancelled) }
       return place.park(waiter, for: request)
     }
+  }
+
+  /// Notes where the task is about to wait, and has it remembered there; false if the task has been cancelled. What cancels it
+  /// from now on has it forgotten there.
+  final func moves(to place: some ParkingPlace, _ task: TaskIdentity) -> Bool {
+    withState { $0.moves(to: place, task) }
   }
 
   private final func cancel() {

@@ -24,8 +24,9 @@ import CCulvert
   /// A thread runs this loop. Before that, it is whoever's makes it.
   private var isEntered = false
   private var previous: UnsafeMutableRawPointer?
-  /// Memory of closed poll handles, used again: a steady number of connections allocates none.
-  private var sparePolls: [UnsafeMutablePointer<uv_poll_t>] = unsafe []
+  var polls = UvPollPool()
+  /// Within `uv_run`: events may be about to be told for what has just been closed.
+  private(set) var isRunning = false
 
   init() throws(IoError) {
     Self.prepareProcess
@@ -65,7 +66,14 @@ import CCulvert
   /// The loop that the calling thread runs. Safe from any thread.
   static var current: UvLoop? {
     guard let raw = unsafe culvert_current_loop()?.assumingMemoryBound(to: uv_loop_t.self) else { return nil }
-    return unsafe Unmanaged<UvLoop>.fromOpaque(raw.pointee.data).takeUnretainedValue()
+    return unsafe of(raw)
+  }
+
+  /// The loop of that handle.
+  static func of(_ poll: UvPollPool.Handle) -> UvLoop { unsafe of(poll.pointee.loop) }
+
+  private static func of(_ raw: UnsafeMutablePointer<uv_loop_t>) -> UvLoop {
+    unsafe Unmanaged<UvLoop>.fromOpaque(raw.pointee.data).takeUnretainedValue()
   }
 
   /// Makes the calling thread this loop's, until `leave` gives it back to whoever had it.
@@ -83,12 +91,14 @@ import CCulvert
   /// Whether the calling thread may make calls on the loop that a handle belongs to.
   fileprivate static func mayCall(_ raw: UnsafeMutablePointer<uv_loop_t>) -> Bool {
     if unsafe culvert_current_loop() == .some(UnsafeMutableRawPointer(raw)) { return true }
-    return unsafe !Unmanaged<UvLoop>.fromOpaque(raw.pointee.data).takeUnretainedValue().isEntered
+    return unsafe !of(raw).isEntered
   }
 
   /// One turn. Waits for something to happen if `wait`, else only looks.
   func run(wait: Bool) {
     unsafe assertOnLoop(raw)
+    isRunning = true
+    defer { isRunning = false }
     _ = unsafe uv_run(raw, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT)
   }
 
@@ -97,6 +107,7 @@ import CCulvert
   func close() {
     unsafe assertOnLoop(raw)
     isClosed = true
+    unsafe polls.removeAll().forEach(UvPoll.closeForGood)
     unsafe uv_walk(
       raw,
       { handle, _ in
@@ -108,7 +119,6 @@ import CCulvert
     while unsafe uv_loop_close(raw) == UV_EBUSY.rawValue {
       _ = unsafe uv_run(raw, UV_RUN_NOWAIT)
     }
-    while let poll = unsafe sparePolls.popLast() { unsafe poll.deallocate() }
   }
 
   /// Calls `body` with the target of each poll handle that is open.
@@ -127,14 +137,6 @@ import CCulvert
         }, targets)
     }
     targets.forEach(body)
-  }
-
-  func takePoll() -> UnsafeMutablePointer<uv_poll_t> {
-    unsafe sparePolls.popLast() ?? .allocate(capacity: 1)
-  }
-
-  func giveBack(_ poll: UnsafeMutablePointer<uv_poll_t>) {
-    unsafe sparePolls.append(poll)
   }
 }
 

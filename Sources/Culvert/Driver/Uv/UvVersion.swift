@@ -16,11 +16,13 @@ enum UvVersion {
     _ = line.withUTF8 { unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
 
-  /// 1.45 to 1.48 only take note of what a poll callback stops watching. Were the number closed before they act on it,
-  /// and somebody held a copy, events would go on and on and the loop never rest (libuv #4323, #4328). Here the number
+  /// 1.45 to 1.48 only take note of what is to be watched no more. Were the number closed before they act on it,
+  /// and somebody held a copy, events would go on and on and the loop never rest (libuv #4323, #4328). With them the number
   /// is closed only after the close callback, which is late enough; but nobody mends those versions any more.
+  static func delaysDeletes(_ version: UInt32) -> Bool { (0x012D00..<0x013100).contains(version) }
+
   static func warning(about version: UInt32) -> String? {
-    guard (0x012D00..<0x013100).contains(version) else { return nil }
+    guard delaysDeletes(version) else { return nil }
     let name = "1.\(version >> 8 & 0xFF).\(version & 0xFF)"
     return "culvert: libuv \(name) has a known fault (libuv issue 4323); better use 1.44, or 1.49 or later"
   }
