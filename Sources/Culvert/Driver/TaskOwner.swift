@@ -118,7 +118,7 @@ class TaskOwner: @unchecked Sendable {
 
   private final func end(_ task: TaskIdentity) {
     // Where this is not the worker that knows it, that one has ended, and knows nobody any more.
-    if let driver = IoDriver.current, driver.owners[task] === self { driver.owners.remove(self, of: task) }
+    IoDriver.current?.owners.remove(self, of: task)
     address.store(0, ordering: .relaxed)
     withState { state in
       state.place?.forget(task)

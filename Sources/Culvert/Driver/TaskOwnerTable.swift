@@ -36,7 +36,7 @@ struct TaskOwnerTable: ~Copyable {
     count += 1
   }
 
-  /// Removes the owner that has that task. What a burst of tasks took goes back.
+  /// Removes the owner that has that task, if it is here. What a burst of tasks took goes back.
   mutating func remove(_ owner: TaskOwner, of task: TaskIdentity) {
     let index = index(of: task)
     if chains[index] === owner {

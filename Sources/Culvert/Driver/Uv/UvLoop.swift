@@ -24,7 +24,7 @@ import CCulvert
   /// A thread runs this loop. Before that, it is whoever's makes it.
   private var isEntered = false
   private var previous: UnsafeMutableRawPointer?
-  var polls = UvPollPool()
+  @safe @exclusivity(unchecked) var polls = UvPollPool()
   /// Within `uv_run`: events may be about to be told for what has just been closed.
   private(set) var isRunning = false
 
