@@ -21,6 +21,15 @@ import Testing
     }
   }
 
+  @Test func `what holds little is looked at with little`() async throws {
+    try await onOneWorker { _ in
+      let report = try await StreamConformance.check(limit: limit, plenty: 4096) {
+        DuplexStream.pair(capacity: 64)
+      }
+      #expect(report.failures.isEmpty && report.leftOut.isEmpty, "\(report)")
+    }
+  }
+
   @Test(arguments: Place.allCases)
   func `a pair of Unix streams is a stream`(place: Place) async throws {
     try await place.run {

@@ -39,6 +39,10 @@ nonisolated(nonsending) private func waitInRoom(_ room: Unretained<WaitingRoom>)
   /// What tells this lobby from others, and its thread: its room's address.
   private(set) var mark: UInt = 0
   private var previous: UnsafeMutableRawPointer?
+  #if FaultInjection
+    /// What the task that is expected has failing: it is not the current one any more when its wait is set up.
+    private var script: Faults.Script?
+  #endif
 
   init() {
     let room = unsafe WaitingRoom(UnownedSerialExecutor(ordinary: self))
@@ -72,6 +76,9 @@ nonisolated(nonsending) private func waitInRoom(_ room: Unretained<WaitingRoom>)
     let place = unsafe UnsafeRawPointer(Unretained(place).address)
     unsafe culvert_set_current_entry(
       culvert_entry(place: place, interest: interest.rawValue))
+    #if FaultInjection
+      IoDriver.current?.lobby.script = Faults.script
+    #endif
   }
 
   /// Suspends the current task, which is expected, until it is woken.
@@ -84,6 +91,15 @@ nonisolated(nonsending) private func waitInRoom(_ room: Unretained<WaitingRoom>)
   func enqueue(_ job: consuming ExecutorJob) {
     let waiter = Waiter(UnownedJob(job), in: self)
     let entry = unsafe culvert_current_entry()
+    #if FaultInjection
+      Faults.$script.withValue(script) { unsafe admit(waiter, entry) }
+    #else
+      unsafe admit(waiter, entry)
+    #endif
+  }
+
+  @inline(__always)
+  private func admit(_ waiter: Waiter, _ entry: culvert_entry) {
     unsafe Unretained<RegistrationInfo>(at: entry.place).with {
       $0.admit(waiter, for: IoEventInterest(rawValue: unsafe entry.interest))
     }
