@@ -169,6 +169,12 @@ enum TlsStep {
   /// Whether plain text may be there without a wait.
   var hasInput: Bool { unsafe culvert_tls_has_input(connection) }
 
+  /// Memory that is held for ciphertext, used or not, for tests.
+  var heldBytes: Int {
+    let wire = unsafe connection.pointee.wire
+    return unsafe wire.incoming.capacity + wire.outgoing.capacity + connection.pointee.sending.capacity
+  }
+
   // MARK: errors
 
   private var endOrWait: TlsStep {

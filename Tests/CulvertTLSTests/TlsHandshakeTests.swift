@@ -59,16 +59,21 @@ import Testing
   }
 
   @Test func `a host without a certificate is refused if there is none for all`() async throws {
-    let shop = try TestAuthority.shared.get().issue("shop2", for: "DNS:shop.example")
+    let authority = try TestAuthority.shared.get()
+    let shop = try authority.issue("shop2", for: "DNS:shop.example")
+    let any = try authority.issue("any2", for: "DNS:*.cloud.example,DNS:cloud.example")
     let contexts = try Contexts(server: {
       $0.identity = nil
-      $0.hostIdentities = ["shop.example": shop.identity]
+      $0.hostIdentities = ["shop.example": shop.identity, "*.cloud.example": any.identity]
     })
     try await onOneWorker { _ in
-      let (near, far) = try await TcpStream.loopbackPair()
-      let (client, server) = await contexts.outcomes(over: near, far, host: "other.example")
-      #expect(client.failure?.detail == "alert 112, unrecognized name")
-      #expect(server.failure?.code == .tlsIncompatible)
+      // A pattern stands for one label, and no less.
+      for host in ["other.example", "cloud.example", "a.b.cloud.example"] {
+        let (near, far) = try await TcpStream.loopbackPair()
+        let (client, server) = await contexts.outcomes(over: near, far, host: host)
+        #expect(client.failure?.detail == "alert 112, unrecognized name")
+        #expect(server.failure?.code == .tlsIncompatible)
+      }
     }
   }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hazards of Tests/HAZARDS.md that TLS could bring back: cancellation, proxies, SIGPIPE; and what handshakes leave behind.
 import CCulvert
-import CulvertTLS
 import CulvertTesting
 import Foundation
 import Testing
 
 @testable import Culvert
+@testable import CulvertTLS
 
 @Suite(.timeLimit(watchdog)) struct TlsHazardTests {
   /// Numbers that a seed gives, the same each time.
@@ -125,6 +125,22 @@ import Testing
     var bytes: [UInt8] = []
     while let some = try await reader.read(upTo: 65_536) { bytes += some }
     return bytes
+  }
+
+  @Test func `a connection that is idle holds no memory of what it has carried`() async throws {
+    let contexts = try Contexts()
+    try await onOneWorker { _ in
+      let (client, server) = try await contexts.tcpPair()
+      let bytes = (0..<300_000).map(Self.byte)
+      async let written: Void = {
+        try await client.write(bytes)
+        try await client.shutdown()
+      }()
+      #expect(try await all(of: server) == bytes)
+      try await written
+      // 2 KiB each for what comes, what is made and what is being sent.
+      for stream in [client, server] { #expect(stream.engine.withLock { $0.heldBytes } <= 3 * 2048) }
+    }
   }
 
   @Test func `over TLS, a peer that is gone is an error, and never SIGPIPE`() async {
