@@ -10,6 +10,15 @@ import Testing
 extension WaitPlace {
   /// The one who waits here, which waits no more.
   func takeWaiter() -> Waiter? { info.snapshot.waits.first.flatMap { info.takeWaiter(of: $0.task) } }
+
+  /// Sees that the one who waits here does so in the lobby, and has it look for nothing, and wait again.
+  func disturb() async throws {
+    await awaited()
+    let waiter = try #require(takeWaiter())
+    #expect(waiter.mustBeRemembered)
+    waiter.wake(.ready)
+    await awaited()
+  }
 }
 
 private actor Reader {
@@ -39,12 +48,7 @@ private actor Reader {
         return (await place.read(), Worker.current)
       }
       try await remembered.passed()
-      await place.awaited()
-      let waiter = try #require(place.takeWaiter())
-      #expect(waiter.mustBeRemembered)
-      // It finds nothing there, and waits again.
-      waiter.wake(.ready)
-      await place.awaited()
+      try await place.disturb()
       try await body(place, task)
     }
   }

@@ -31,12 +31,7 @@ import Testing
         }()
         return await child
       }
-      await place.awaited()
-      let waiter = try #require(place.takeWaiter())
-      #expect(waiter.mustBeRemembered)
-      // It finds nothing there, and waits again.
-      waiter.wake(.ready)
-      await place.awaited()
+      try await place.disturb()
       try await body(place, task)
     }
   }
@@ -159,11 +154,7 @@ import Testing
         }
         try await known.passed()
         for place in places + places {
-          await place.awaited()
-          let waiter = try #require(place.takeWaiter())
-          #expect(waiter.mustBeRemembered)
-          waiter.wake(.ready)
-          await place.awaited()
+          try await place.disturb()
           #expect(writeByte(place.peer))
         }
         await places[last].awaited()

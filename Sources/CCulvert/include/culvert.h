@@ -105,7 +105,8 @@ static inline void *culvert_current_task(void) { return swift_task_getCurrent();
 void *culvert_add_cancellation(void (*cancel)(void *context), void *context);
 void culvert_remove_cancellation(void *record);
 
-/// The same for one wait of `task`, the current one, at `place`: any `cancel`, which is told both. What is returned is given back as a record is.
+/// The same for one wait of `task`, the current one, at `place`: any `cancel`, which is told both. What is returned is given
+/// back as a record is.
 void *culvert_guard_wait(void (*cancel)(void *place, uintptr_t task), void *place, uintptr_t task);
 void culvert_unguard_wait(void *guarding);
 

@@ -3,7 +3,7 @@
 // remembers it then: whoever cancels it has that forgotten first, so a task that is not remembered any more is not kept.
 // - A task that waits where it waited last is remembered there already.
 // - One that has an owner, and comes from elsewhere, has the owner note the place.
-// - Any other (a child, a `Task {}`) has a cancellation handler while it waits, and is forgotten afterwards.
+// - Any other (a child, a task that somebody else put on the worker) has a cancellation handler while it waits, and is forgotten afterwards.
 
 import CCulvert
 import Synchronization
