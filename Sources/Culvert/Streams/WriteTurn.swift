@@ -5,101 +5,149 @@ import Synchronization
 
 /// A turn that one task has at a time, given on in the order of asking.
 ///
-/// Nearly always nobody else wants it: then it is taken and given back by one atomic instruction each, and no lock.
-package final class WriteTurn: ParkingPlace, @unchecked Sendable {
-  /// Where the turn is. Who has it and nobody waits: `taken`; and only then it can be given back without the lock.
-  private enum Place {
-    static let free: UInt8 = 0
-    static let taken: UInt8 = 1
-    /// Whoever has it must look, under the lock, who is next.
-    static let awaited: UInt8 = 2
-    /// Nobody gets the turn any more. Whoever had it goes on to the end of his.
-    static let closed: UInt8 = 3
+/// Nearly always nobody else wants it: then it is one word in its owner, and is taken and given back by one atomic instruction
+/// each. From the first task on that has to wait there is a queue, which sees to everything.
+package struct WriteTurn: ~Copyable, Sendable {
+  /// What the word says; any other value is the address of the queue.
+  private enum Word {
+    static let free: UInt = 0
+    static let taken: UInt = 1
+    static let closed: UInt = 2
   }
-  private let place = Atomic(Place.free)
-  /// Changed under this lock: who waits, and all of `place` but the two short ways.
-  private let lock = Lock()
-  @exclusivity(unchecked) private var guarded = WaiterQueue()
-
-  @inline(__always)
-  private func withWaiters<R>(_ body: (inout WaiterQueue) -> R) -> R {
-    lock.take(key)
-    defer { lock.give(key) }
-    return unsafe body(&guarded)
-  }
-  private var key: UInt { UInt(bitPattern: ObjectIdentifier(self)) }
+  /// Once it is `closed`, or the queue's address, it stays so.
+  private let word = Atomic(Word.free)
 
   package init() {}
+
+  deinit {
+    guard let queue else { return }
+    unsafe Unmanaged.passUnretained(queue).release()
+  }
 
   /// Takes the turn if nobody has it and nobody waits for it.
   @inline(__always)
   package func tryTake() -> Bool {
-    place.compareExchange(
-      expected: Place.free, desired: Place.taken, successOrdering: .acquiring, failureOrdering: .relaxed
-    ).exchanged
+    word.compareExchange(
+      expected: Word.free, desired: Word.taken, successOrdering: .acquiring, failureOrdering: .relaxed
+    ).exchanged || tryTakeFromQueue()
   }
 
-  /// Whether somebody waits for it, for tests.
-  var isAwaited: Bool { place.load(ordering: .relaxed) == Place.awaited }
+  @inline(never)
+  private func tryTakeFromQueue() -> Bool { queue?.tryTake() ?? false }
 
   /// Waits for the turn. Throws `.cancelled` and `.closed`.
   @inline(__always)
   package func take(during operation: @autoclosure () -> String) async throws(IoError) {
-    if !tryTake() { try await waitForIt(operation()) }
+    if !tryTake() { try await takeInTurn(operation()) }
   }
 
-  private func waitForIt(_ operation: @autoclosure () -> String) async throws(IoError) {
-    switch await wait(for: ()) {
+  private func takeInTurn(_ operation: @autoclosure () -> String) async throws(IoError) {
+    switch await wait() {
     case .cancelled: throw IoError(.cancelled, during: operation())
     case .closed: throw IoError(.closed, during: operation())
     default: break
     }
   }
 
+  /// Waits for the turn, which is the caller's if this is `.ready`.
+  func wait() async -> WakeReason {
+    while true {
+      let now = word.load(ordering: .acquiring)
+      if now == Word.closed { return .closed }
+      if let queue = queue(at: now) { return await queue.wait(for: ()) }
+      makeQueue(insteadOf: now)
+    }
+  }
+
+  private func makeQueue(insteadOf now: UInt) {
+    let queue = unsafe Unmanaged.passRetained(TurnQueue(isTaken: now == Word.taken))
+    let address = unsafe UInt(bitPattern: queue.toOpaque())
+    let isOurs = word.compareExchange(expected: now, desired: address, ordering: .acquiringAndReleasing).exchanged
+    if !isOurs { unsafe queue.release() }
+  }
+
   /// Gives the turn to whoever has waited longest.
   @inline(__always)
   package func give() {
-    let (isGiven, _) = place.compareExchange(
-      expected: Place.taken, desired: Place.free, successOrdering: .releasing, failureOrdering: .relaxed)
+    let (isGiven, _) = word.compareExchange(
+      expected: Word.taken, desired: Word.free, successOrdering: .releasing, failureOrdering: .relaxed)
     if !isGiven { giveOn() }
   }
 
-  private func giveOn() {
-    let next = withWaiters { waiters in
-      if place.load(ordering: .relaxed) == Place.closed { return nil as Waiter? }
-      let next = waiters.popFirst()
-      let now = next == nil ? Place.free : waiters.isEmpty ? Place.taken : Place.awaited
-      place.store(now, ordering: .releasing)
-      return next
+  @inline(never)
+  private func giveOn() { queue?.give() }
+
+  /// Sends away those who wait, and those who come. Whoever has the turn goes on to the end of it.
+  package func close() {
+    while true {
+      let now = word.load(ordering: .acquiring)
+      if let queue = queue(at: now) { return queue.close() }
+      if word.compareExchange(expected: now, desired: Word.closed, ordering: .acquiringAndReleasing).exchanged { return }
     }
-    next?.wake(.ready)
   }
 
-  /// Sends away those who wait, and those who come.
-  package func close() {
-    let all = withWaiters { waiters in
-      place.store(Place.closed, ordering: .releasing)
-      return waiters.removeAll()
+  /// Whether somebody waits for it, for tests.
+  var isAwaited: Bool { queue?.isAwaited ?? false }
+
+  private var queue: TurnQueue? { queue(at: word.load(ordering: .acquiring)) }
+
+  private func queue(at word: UInt) -> TurnQueue? {
+    guard word > Word.closed, let address = unsafe UnsafeRawPointer(bitPattern: word) else { return nil }
+    return unsafe Unmanaged<TurnQueue>.fromOpaque(address).takeUnretainedValue()
+  }
+}
+
+/// The turn of somebody for whom tasks wait, or have waited.
+private final class TurnQueue: ParkingPlace {
+  private struct State {
+    var isTaken: Bool
+    var isClosed = false
+    var waiters = WaiterQueue()
+
+    mutating func tryTake() -> Bool {
+      if isTaken || isClosed { return false }
+      isTaken = true
+      return true
+    }
+
+    /// Whoever has waited longest, whose turn it is now.
+    mutating func give() -> Waiter? {
+      let next = waiters.popFirst()
+      isTaken = next != nil
+      return next
+    }
+  }
+  private let state: Locked<State>
+
+  init(isTaken: Bool) {
+    state = Locked(State(isTaken: isTaken))
+  }
+
+  var isAwaited: Bool { state.withLock { !$0.waiters.isEmpty } }
+
+  func tryTake() -> Bool { state.withLock { $0.tryTake() } }
+
+  func give() { state.withLock { $0.give() }?.wake(.ready) }
+
+  func close() {
+    let all = state.withLock { state in
+      state.isClosed = true
+      return state.waiters.removeAll()
     }
     for waiter in all { waiter.wake(.closed) }
   }
 
   func park(_ waiter: Waiter, for request: Void) -> Parking {
-    withWaiters { waiters in
-      while true {
-        if tryTake() { return .declined(.ready) }
-        if waiter.isCancelled { return .declined(.cancelled) }
-        let (isAwaited, now) = place.compareExchange(
-          expected: Place.taken, desired: Place.awaited, ordering: .acquiringAndReleasing)
-        if now == Place.closed { return .declined(.closed) }
-        if isAwaited || now == Place.awaited { break }
-      }
-      waiters.append(waiter)
+    state.withLock { state in
+      if state.isClosed { return .declined(.closed) }
+      if state.tryTake() { return .declined(.ready) }
+      if waiter.isCancelled { return .declined(.cancelled) }
+      state.waiters.append(waiter)
       return .kept
     }
   }
 
   func cancelWait(of task: TaskIdentity) {
-    withWaiters { $0.remove(task) }?.wake(.cancelled)
+    state.withLock { $0.waiters.remove(task) }?.wake(.cancelled)
   }
 }

@@ -187,14 +187,14 @@ extension TcpStream {
         let wait = { @Sendable in await timers.wait(for: TimerQueue.never - 1) }
         return (wait, { timers.close() }, { timers.count == 0 && timers.earliest == TimerQueue.never })
       case .turn:
-        let turn = WriteTurn()
-        _ = turn.tryTake()
+        let shared = SharedTurn()
+        _ = shared.turn.tryTake()
         let wait = { @Sendable in
-          let reason = await turn.wait(for: ())
-          if reason == .ready { turn.give() }
+          let reason = await shared.turn.wait()
+          if reason == .ready { shared.turn.give() }
           return reason
         }
-        return (wait, { turn.give() }, { turn.tryTake() })
+        return (wait, { shared.turn.give() }, { shared.turn.tryTake() })
       case .signal:
         let watch = SignalWatch([SIGUSR1])
         return ({ await watch.wait(for: ()) }, { watch.raise(SIGUSR1) }, { watch.take() == SIGUSR1 })
