@@ -28,7 +28,7 @@ import Testing
     }
 
     /// Takes it over as this kind.
-    func adopt(_ fd: Int32) throws(IoError) -> any NetSocket {
+    func adopt(_ fd: Int32) throws(IoError) -> NetSocket {
       switch self {
       case .tcp: try TcpStream(adopting: fd)
       case .tcpListener: try TcpListener(adopting: fd)
@@ -40,7 +40,7 @@ import Testing
     }
 
     /// Takes it over as this kind, and closes it if that fails.
-    func adoptOwned(_ fd: Int32) throws(IoError) -> any NetSocket {
+    func adoptOwned(_ fd: Int32) throws(IoError) -> NetSocket {
       switch self {
       case .tcp: try TcpStream(adopting: OwnedFd(adopting: fd))
       case .tcpListener: try TcpListener(adopting: OwnedFd(adopting: fd))
@@ -74,7 +74,7 @@ import Testing
     let again = try await socket.releaseFd().take()
     #expect(again == fd && culvert_is_open(fd))
     let owned = try kind.adoptOwned(fd)
-    #expect(owned.bridge.fd == fd)
+    #expect(owned.fd == fd)
     await owned.closed()
   }
 

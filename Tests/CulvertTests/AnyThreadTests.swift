@@ -28,7 +28,7 @@ import Testing
     try await withRuntime(workers: 2) { home in
       let (client, server) = try await TcpStream.loopbackPair()
       // Else it would live on whichever worker comes first, and end with that.
-      try home.workers[0].driver.handle.addIoSource(server.bridge.registration.info)
+      try home.workers[0].driver.handle.addIoSource(server.registration.info)
       let got = Locked<[UInt8]>([])
       async let read: Void = everywhere(home) { number in
         while let some = try await server.read(upTo: 1 + number) { got.withLock { $0 += some } }
@@ -46,7 +46,7 @@ import Testing
   {
     let (home, other) = (try Runtime(.init(workers: 1)), try Runtime(.init(workers: 1)))
     let (client, server) = try TcpStream.overSocketPair()
-    try home.workers[0].driver.handle.addIoSource(server.bridge.registration.info)
+    try home.workers[0].driver.handle.addIoSource(server.registration.info)
     for _ in 0..<20 {
       let first = other.spawn { try await server.read(upTo: 9) }
       await other.workers[0].idle()
@@ -66,7 +66,7 @@ import Testing
   {
     try await withRuntime(workers: 2) { home in
       let (client, server) = try TcpStream.overSocketPair()
-      try home.workers[0].driver.handle.addIoSource(client.bridge.registration.info)
+      try home.workers[0].driver.handle.addIoSource(client.registration.info)
       let (size, each) = (50_000, rounds(ci: 20, stress: 2_000))
       let reading = home.spawn {
         var next: [UInt8: Int] = [:]
@@ -132,7 +132,7 @@ import Testing
     try await withRuntime(workers: 2) { home in
       for round in 0..<rounds(ci: 20, stress: 2_000) {
         let clogged = try TcpStream.clogged()
-        let bridge = clogged.stream.bridge
+        let bridge = clogged.stream
         try home.workers[0].driver.handle.addIoSource(bridge.registration.info)
         let begun = Tally()
         async let waiting: Void = everywhere(home) { number in
@@ -154,7 +154,7 @@ import Testing
   {
     let home = try Runtime(Runtime.Configuration(workers: 1))
     let (stream, peer) = try TcpStream.overSocketPair()
-    try home.workers[0].driver.handle.addIoSource(stream.bridge.registration.info)
+    try home.workers[0].driver.handle.addIoSource(stream.registration.info)
     try await withRuntime(workers: 2) { other in
       let (mine, theirs) = try TcpStream.overSocketPair()
       async let waiting: Void = everywhere(other) { _ in

@@ -18,7 +18,7 @@ private struct BlackHole: Sendable {
     self.address = try listener.localAddress
     filler = try await TcpStream.connect(to: self.address)
     // Connected it is before the listener has it, and until then another one is answered.
-    var filled = pollfd(fd: listener.bridge.fd, events: Int16(POLLIN), revents: 0)
+    var filled = pollfd(fd: listener.fd, events: Int16(POLLIN), revents: 0)
     while unsafe poll(&filled, 1, -1) != 1 {}
   }
 }
@@ -165,7 +165,7 @@ private func connect(
         let client = try await connect(to: addresses, stagger: .zero)
         for listener in listeners {
           // Over the loopback interface a connection is in the backlog as soon as it is begun.
-          guard let (fd, _) = try Socket.accept(listener.bridge.fd, during: "accept") else { continue }
+          guard let (fd, _) = try Socket.accept(listener.fd, during: "accept") else { continue }
           let server = try TcpStream(owning: fd, peer: .unnamed)
           if try listener.localAddress == client.peerAddress {
             try await client.write("x")

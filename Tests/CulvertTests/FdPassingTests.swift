@@ -98,7 +98,7 @@ private func put(_ fd: Int32, _ byte: UInt8) -> Bool { unsafe write(fd, [byte], 
   @Test func `a descriptor that is taken over is a source like any other`() async throws {
     let (one, other) = try UnixStream.pair()
     let (mine, theirs) = try UnixStream.pair()
-    try await one.send([1], descriptors: [theirs.bridge])
+    try await one.send([1], descriptors: [theirs])
     theirs.close()
     var message = try await other.message(upTo: 1)
     let fd = try message.descriptor()
@@ -107,7 +107,7 @@ private func put(_ fd: Int32, _ byte: UInt8) -> Bool { unsafe write(fd, [byte], 
     #expect(try await source.asyncCall(.readable, readByte) == Int(UInt8(ascii: "x")))
     source.close()
     #expect(try await mine.read(upTo: 1) == nil)
-    #expect(await failure { try await one.send([1], descriptors: [theirs.bridge]) } == .closed)
+    #expect(await failure { try await one.send([1], descriptors: [theirs]) } == .closed)
   }
 
   @Test func `a message takes as many as the kernel allows, and needs a byte`() async throws {
@@ -222,7 +222,7 @@ private func put(_ fd: Int32, _ byte: UInt8) -> Bool { unsafe write(fd, [byte], 
       await #expect(processExitsWith: .success) {
         try await onOneWorker { _ in
           let (one, other) = try UnixStream.pair()
-          let number = other.bridge.fd
+          let number = other.fd
           try await one.send([1], descriptors: [number, number, number])
           let before = openSocketCount()
           var limit = rlimit()

@@ -151,9 +151,9 @@ struct PeerGoneTests {
     try await onOneWorker { worker in
       let (client, server) = try await TcpStream.loopbackPair()
       let (gone, task) = try watch(server)
-      let urgent = try #require(Runtime.current).spawn { try await server.bridge.ready(for: .priority) }
+      let urgent = try #require(Runtime.current).spawn { try await server.ready(for: .priority) }
       await worker.idle()
-      #expect(unsafe send(client.bridge.fd, [1], 1, Int32(MSG_OOB)) == 1)
+      #expect(unsafe send(client.fd, [1], 1, Int32(MSG_OOB)) == 1)
       #expect(try await urgent.value == .priority)
       let (turns, start) = (worker.driver.turn, MonotonicTime.now)
       try await sleep(for: .milliseconds(400))

@@ -31,7 +31,7 @@ import Testing
         try await place.run {
           let (reader, writer) = try PipeReader.pair()
           reader.close()
-          await reader.bridge.closed()
+          await reader.closed()
           for _ in 0..<3 { #expect(await failure { try await writer.write("x") } == .brokenPipe) }
           // One of the user's own that is held back stays.
           var (mask, pending) = (sigset_t(), sigset_t())
@@ -40,7 +40,7 @@ import Testing
           unsafe pthread_sigmask(.init(SIG_BLOCK), &mask, nil)
           raise(SIGPIPE)
           let bytes: [UInt8] = [1]
-          #expect(unsafe culvert_write_silently(writer.bridge.fd, bytes, 1) == -1)
+          #expect(unsafe culvert_write_silently(writer.fd, bytes, 1) == -1)
           unsafe sigpending(&pending)
           #expect(unsafe sigismember(&pending, SIGPIPE) == 1)
           var number: Int32 = 0
@@ -78,11 +78,11 @@ import Testing
 
   @Test func `an end is taken over, or closed when it can't be`() async throws {
     let (reader, writer) = try PipeReader.pair()
-    let again = try PipeReader(adopting: try await reader.bridge.releaseFd())
-    let other = try PipeWriter(adopting: try await writer.bridge.releaseFd())
+    let again = try PipeReader(adopting: try await reader.releaseFd())
+    let other = try PipeWriter(adopting: try await writer.releaseFd())
     try await other.write("x")
     #expect(try await again.read(upTo: 5) == Array("x".utf8))
-    let code = await failure { try PipeReader(adopting: OwnedFd(adopting: again.bridge.fd)) }
+    let code = await failure { try PipeReader(adopting: OwnedFd(adopting: again.fd)) }
     #expect(code == .alreadyRegistered)
   }
 }

@@ -155,7 +155,7 @@ struct WaitPlace: Sendable {
       let codes = Locked<[IoError.Code?]>([])
       let serving = runtime.spawn {
         try await listener.serve { stream in
-          if stream.bridge.registration.info.isRegular(.current) { found.add() }
+          if stream.registration.info.isRegular(.current) { found.add() }
           let code = await failure { try await stream.read(upTo: 1) }
           codes.withLock { $0.append(code) }
         }

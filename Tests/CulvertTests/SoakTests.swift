@@ -166,7 +166,7 @@ private final class Soak: Sendable {
   /// The first bytes say what the server is to do, then whatever is sent comes back.
   private func session(_ ending: Ending, _ seed: UInt8, _ chunks: [Int]) async throws {
     let stream = try await TcpStream.connect(to: address)
-    records.withLock { $0.append(WeakRecord(info: stream.bridge.registration.info)) }
+    records.withLock { $0.append(WeakRecord(info: stream.registration.info)) }
     try await stream.write([ending.rawValue])
     var sent = 0
     for (number, size) in chunks.enumerated() {
@@ -184,7 +184,7 @@ private final class Soak: Sendable {
     switch ending {
     case .halfClose: _ = try await check(stream, from: sent, to: .max, seed)
     case .reset:
-      resetOnClose(stream.bridge.fd)
+      resetOnClose(stream.fd)
       stream.close()
     case .drop: break
     default: await stream.closed()
@@ -215,6 +215,6 @@ private final class Soak: Sendable {
       left -= some.count
       if left <= 0 { break }
     }
-    if mode == .serverResets { resetOnClose(stream.bridge.fd) }
+    if mode == .serverResets { resetOnClose(stream.fd) }
   }
 }

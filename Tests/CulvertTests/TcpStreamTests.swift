@@ -177,7 +177,7 @@ import Testing
       let listener = try await TcpListener.bind(.loopback(port: 0))
       for round in 0..<20 {
         var ends = [try await TcpStream.connect(to: listener.localAddress), try await listener.accept()]
-        let number = ends[round % 2].bridge.fd
+        let number = ends[round % 2].fd
         let inode = inodeNumber(number)
         ends.remove(at: round % 2)
         #expect(try await ends[0].readAll().isEmpty)
@@ -213,7 +213,7 @@ import Testing
       try await pair.client.write([7])
       var linger = linger(l_onoff: 1, l_linger: 0)
       let size = socklen_t(MemoryLayout.size(ofValue: linger))
-      #expect(unsafe setsockopt(pair.client.bridge.fd, SOL_SOCKET, SO_LINGER, &linger, size) == 0)
+      #expect(unsafe setsockopt(pair.client.fd, SOL_SOCKET, SO_LINGER, &linger, size) == 0)
       pair.client.close()
       #expect(await code == .connectionReset)
     }
@@ -255,7 +255,7 @@ import Testing
         }
         await worker.idle()
         // The kernel may have found some room by itself since.
-        #expect(isWritable.value == 0 || Syscalls.pollNow(pair.client.bridge.fd, for: 2).raw == 2)
+        #expect(isWritable.value == 0 || Syscalls.pollNow(pair.client.fd, for: 2).raw == 2)
         _ = try await pair.server.readExactly(taken)
         try await group.waitForAll()
       }

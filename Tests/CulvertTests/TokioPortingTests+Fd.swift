@@ -9,13 +9,13 @@ extension TokioPortingTests {
   @Test func `a pipe is a reader and a writer`() async throws {
     try await withRuntime(workers: 1) { _ in
       let (receiver, sender) = try PipeReader.pair()
-      try await sender.bridge.ready(for: .writable)
+      try await sender.ready(for: .writable)
       async let sent: Void = sender.write("hello")
       #expect(try await receiver.read(upTo: 16) == Array("hello".utf8))
       try await sent
       sender.close()
       #expect(try await receiver.read(upTo: 16) == nil)
-      let end = try await receiver.bridge.releaseFd()
+      let end = try await receiver.releaseFd()
       _ = try PipeReader(adopting: end)
     }
   }
@@ -63,7 +63,7 @@ extension TokioPortingTests {
       let (stream, peer) = try UnixStream.pair()
       try await peer.write("hello")
       var buffer = [UInt8](repeating: 0, count: 16)
-      let count = try await stream.bridge.asyncCall(.readable) { fd in
+      let count = try await stream.asyncCall(.readable) { fd in
         let count = unsafe recv(fd, &buffer, buffer.count, 0)
         return count < 0 && errno == EAGAIN ? nil : count
       }
@@ -75,8 +75,8 @@ extension TokioPortingTests {
     try await withRuntime(workers: 1) { _ in
       let (stream, peer) = try UnixStream.pair()
       peer.close()
-      #expect(try await stream.bridge.ready(for: .peerFinished) == .peerFinished)
-      let ready = try await stream.bridge.ready(for: [.priority, .readable])
+      #expect(try await stream.ready(for: .peerFinished) == .peerFinished)
+      let ready = try await stream.ready(for: [.priority, .readable])
       #expect(ready.contains(.readable))
     }
   }

@@ -16,7 +16,7 @@ extension TokioPortingTests {
 
       try listener.setTtl(64)
       #expect(try listener.ttl == 64)
-      #expect(listener.bridge.fd >= 0)
+      #expect(listener.fd >= 0)
       let fd = try await listener.releaseFd()
       listener = try TcpListener(adopting: fd)
 
@@ -42,7 +42,7 @@ extension TokioPortingTests {
       try await peer.write("hello")
       try await stream.readable()
       #expect(try await stream.peek(into: &buffer) == 5)
-      let ready = try await stream.bridge.ready(for: [.readable, .writable])
+      let ready = try await stream.ready(for: [.readable, .writable])
       #expect(ready.contains(.readable) && ready.contains(.writable))
       #expect(try stream.tryRead(into: &buffer) == 5)
 
@@ -65,7 +65,7 @@ extension TokioPortingTests {
       #expect(try stream.noDelay == false)
       try stream.setTtl(64)
       #expect(try stream.ttl == 64)
-      #expect(try stream.localAddress == peer.peerAddress && stream.bridge.fd >= 0)
+      #expect(try stream.localAddress == peer.peerAddress && stream.fd >= 0)
 
       let fd = try await stream.releaseFd()
       stream = try TcpStream(adopting: fd)

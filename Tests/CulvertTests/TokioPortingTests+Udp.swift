@@ -35,7 +35,7 @@ extension TokioPortingTests {
         break
       }
       #expect(try other.tryReceive(into: &buffer) == nil)
-      let ready = try await other.bridge.ready(for: .writable)
+      let ready = try await other.ready(for: .writable)
       #expect(ready == .writable)
       try socket.disconnect()
     }

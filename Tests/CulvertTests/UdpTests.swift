@@ -266,7 +266,7 @@ enum UdpBytes {
     let socket = try await UdpSocket.bind("127.0.0.1:0")
     let (mine, theirs) = try UnixStream.pair()
     let socat = try spawn(
-      ["/usr/bin/socat", "-t5", "-", "UDP4:\(try socket.localAddress)"], over: theirs.bridge.fd)
+      ["/usr/bin/socat", "-t5", "-", "UDP4:\(try socket.localAddress)"], over: theirs.fd)
     // It would stay: a process that is started on one of the pool's threads inherits its signal mask.
     defer {
       kill(socat, SIGKILL)

@@ -289,7 +289,7 @@ struct UnixDatagramPair: Sendable {
     }()
     let (mine, theirs) = try UnixStream.pair()
     let socat = ["/usr/bin/socat", "-t", "600", "-", "UNIX-SENDTO:\(path),bind=\(home)"]
-    let child = try spawn(socat, over: theirs.bridge.fd)
+    let child = try spawn(socat, over: theirs.fd)
     defer {
       kill(child, SIGKILL)
       reap(child)
@@ -313,7 +313,7 @@ struct UnixDatagramPair: Sendable {
       wait
       """
     let (mine, theirs) = try UnixStream.pair()
-    let child = try spawn(["/bin/sh", "-c", script], over: theirs.bridge.fd)
+    let child = try spawn(["/bin/sh", "-c", script], over: theirs.fd)
     theirs.close()
     let line = try #require(try await BufferedReader(mine).readLine())
     let socat = try #require(pid_t(line))

@@ -30,7 +30,7 @@ struct UnixConnection: Sendable {
 /// Runs a program of the system's with that input, and returns what it prints. Nobody else inherits its ends.
 func output(of program: String, _ arguments: [String], input: String) async throws -> String {
   let (mine, theirs) = try UnixStream.pair()
-  let child = try spawn([program] + arguments, over: theirs.bridge.fd)
+  let child = try spawn([program] + arguments, over: theirs.fd)
   theirs.close()
   try await mine.write(input)
   try mine.shutdown()

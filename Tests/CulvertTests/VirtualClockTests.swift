@@ -121,7 +121,7 @@ import Testing
   @Test func `a stream's limit for its reads goes by it`() async throws {
     try await withRuntime(clock: clock, workers: 2) { runtime in
       let (near, far) = try UnixStream.pair()
-      near.bridge.readTimeout = .seconds(60)
+      near.readTimeout = .seconds(60)
       let reading = runtime.spawn { await failure { try await near.read(upTo: 1) } }
       await clock.advance(by: .seconds(59))
       #expect(runtime.workers.contains { $0.nextTimer == 60_000_000_000 })

@@ -87,11 +87,11 @@ private let soon = Duration.milliseconds(2)
     try await onOneWorker { worker in
       let (client, server) = try await TcpStream.loopbackPair()
       server.readTimeout = soon
-      #expect(server.readTimeout == soon && server.writeTimeout == nil && server.bridge.readTimeout == soon)
+      #expect(server.readTimeout == soon && server.writeTimeout == nil)
       // Three at once, each told.
       async let codes = [
         failure { try await server.read(upTo: 1) }, failure { try await server.readable() },
-        failure { try await server.bridge.ready(for: [.readable, .peerFinished]) },
+        failure { try await server.ready(for: [.readable, .peerFinished]) },
       ]
       #expect(await codes == [.timedOut, .timedOut, .timedOut])
       async let finished: Void = server.peerFinished()
@@ -115,7 +115,7 @@ private let soon = Duration.milliseconds(2)
       socket.readTimeout = soon
       #expect(await failure { try await socket.receive(upTo: 10) } == .timedOut)
       let (reader, writer) = try PipeReader.pair()
-      reader.bridge.readTimeout = soon
+      reader.readTimeout = soon
       #expect(await failure { try await reader.read(upTo: 1) } == .timedOut)
       writer.close()
     }

@@ -20,7 +20,7 @@
     /// ```swift
     /// try await listener.serve(onError: logger.reportFailure) { stream in … }
     /// ```
-    public func reportFailure(_ error: any Error, of connection: some NetSocket) {
+    public func reportFailure(_ error: any Error, of connection: NetSocket) {
       log(
         level: Self.isUsual(error) ? .debug : .info, "a connection has failed",
         metadata: ["error": "\(error)", "connection": "\(connection)"])

@@ -5,10 +5,40 @@
 struct AsyncRegistration: ~Copyable, Sendable {
   let info: RegistrationInfo
 
-  /// The descriptor's number must have been claimed.
-  init(_ info: RegistrationInfo) {
+  /// Takes over `fd`, and makes it non-blocking. When this throws, the descriptor is still the caller's, untouched.
+  init(adopting fd: Int32) throws(IoError) {
+    let info = RegistrationInfo(adopting: fd, isPollable: false)
+    do throws(IoError) {
+      try info.claim(during: "register file descriptor \(fd)")
+      _ = try Syscalls.setNonblocking(fd, true).value(during: "make file descriptor \(fd) non-blocking")
+    } catch {
+      info.disown()
+      throw error
+    }
     self.info = info
   }
+
+  /// Takes over a descriptor; closes it if this throws.
+  init(adopting descriptor: consuming OwnedFd) throws(IoError) {
+    try self.init(adopting: descriptor.fd)
+    _ = descriptor.take()
+  }
+
+  /// Takes over a duplicate of `fd`.
+  init(borrowing fd: Int32) throws(IoError) {
+    let copy = try Syscalls.duplicate(fd).value(during: "duplicate file descriptor \(fd)")
+    try self.init(adopting: OwnedFd(adopting: Int32(copy)))
+  }
+
+  /// Takes over a descriptor that was made here, non-blocking, and can be polled; closes it even if this throws.
+  init(owning fd: Int32) throws(IoError) {
+    let info = RegistrationInfo(adopting: fd, isPollable: true)
+    try info.claim(during: "register file descriptor \(fd)")
+    self.info = info
+  }
+
+  /// The descriptor's number. Valid until this is closed.
+  var fd: Int32 { info.number }
 
   // Everything that an end needs is in `info`, which outlives this value.
   deinit { Self.close(info) }

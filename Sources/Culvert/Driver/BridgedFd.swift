@@ -15,8 +15,12 @@ import CCulvert
 /// ```
 /// Safe to use from any thread and from several tasks at once. Dropping the last reference closes it. A `write(2)` of yours to a
 /// pipe that nobody reads any more raises SIGPIPE, as ever: ignore that signal, or send to a socket with `MSG_NOSIGNAL`.
-public final class BridgedFd: Sendable {
-  let registration: AsyncRegistration
+public class BridgedFd: @unchecked Sendable, CustomStringConvertible {
+  final let registration: AsyncRegistration
+
+  init(_ registration: consuming AsyncRegistration) {
+    self.registration = registration
+  }
 
   /// Takes over `fd`: it is made non-blocking, and closed when this is.
   ///
@@ -24,15 +28,7 @@ public final class BridgedFd: Sendable {
   /// has that number, `.badDescriptor`. A regular file can't be waited for: the first wait throws `.unsupported`.
   /// `fcntl(2)`.
   public convenience init(adopting fd: Int32) throws(IoError) {
-    let info = RegistrationInfo(adopting: fd, isPollable: false)
-    do throws(IoError) {
-      try info.claim(during: "register file descriptor \(fd)")
-      _ = try Syscalls.setNonblocking(fd, true).value(during: "make file descriptor \(fd) non-blocking")
-    } catch {
-      info.disown()
-      throw error
-    }
-    self.init(claimed: info)
+    self.init(try AsyncRegistration(adopting: fd))
   }
 
   /// Uses a duplicate of `fd`, which stays its owner's to close.
@@ -40,30 +36,24 @@ public final class BridgedFd: Sendable {
   /// The two share one open file description: it becomes non-blocking for both, and a stream's end (FIN) is sent
   /// when both are closed. Throws `.badDescriptor`, `.tooManyDescriptors`. `fcntl(2)` with `F_DUPFD_CLOEXEC`.
   public convenience init(borrowing fd: Int32) throws(IoError) {
-    let copy = Int32(try Syscalls.duplicate(fd).value(during: "duplicate file descriptor \(fd)"))
-    do throws(IoError) {
-      try self.init(adopting: copy)
-    } catch {
-      Syscalls.close(copy)
-      throw error
-    }
+    self.init(try AsyncRegistration(borrowing: fd))
   }
 
-  /// Takes over a descriptor that was made here, non-blocking, and can be polled; closes it even if this throws.
+  /// Takes over a descriptor, such as one that came from another process, which then shares its non-blocking mode; closes it if
+  /// this throws. Otherwise as `init(adopting:)` for a number.
+  public convenience init(adopting descriptor: consuming OwnedFd) throws(IoError) {
+    self.init(try AsyncRegistration(adopting: descriptor))
+  }
+
+  /// As `AsyncRegistration.init(owning:)`.
   convenience init(owning fd: Int32) throws(IoError) {
-    let info = RegistrationInfo(adopting: fd, isPollable: true)
-    try info.claim(during: "register file descriptor \(fd)")
-    self.init(claimed: info)
+    self.init(try AsyncRegistration(owning: fd))
   }
 
-  private init(claimed info: RegistrationInfo) {
-    registration = AsyncRegistration(info)
-  }
-
-  var descriptor: Descriptor { registration.info }
+  final var descriptor: Descriptor { registration.info }
 
   /// The descriptor's number, for system calls that do not close it. Valid until this is closed.
-  public var fd: Int32 { descriptor.number }
+  public final var fd: Int32 { registration.fd }
 
   /// Calls `body` until it does not answer `nil`, and waits for `interest` in between.
   ///
@@ -74,10 +64,10 @@ public final class BridgedFd: Sendable {
   /// Throws what `body` throws; `.closed` once this is closed; `.cancelled` when the task is cancelled while it waits,
   /// or between calls, the latest after `Limits.callsPerJob` of them (whatever `body` returned is never lost);
   /// `.shutDown` when the worker that it lives on has ended.
-  public func asyncCall<R>(
+  public final func asyncCall<R>(
     _ interest: IoEventInterest, _ body: (Int32) throws(IoError) -> R?
   ) async throws(IoError) -> R {
-    try await call(interest, during: "use file descriptor \(fd)", body)
+    try await call(interest, during: "use \(self)", body)
   }
 
   /// Returns when at least one of `interest` holds, and says which.
@@ -86,8 +76,14 @@ public final class BridgedFd: Sendable {
   /// does, and `.unsupported` for `.peerFinished` and `.priority` where the platform can't wait for them. `poll(2)`,
   /// `epoll_wait(2)`.
   @discardableResult
-  public func ready(for interest: IoEventInterest) async throws(IoError) -> IoEventInterest {
-    try await ready(for: interest, of: "file descriptor \(fd)")
+  public final func ready(for interest: IoEventInterest) async throws(IoError) -> IoEventInterest {
+    if !interest.isDisjoint(with: [.peerFinished, .priority]), !Platform.canWaitForPeerFinished {
+      throw IoError(.unsupported, during: "wait until \(self) is \(interest)")
+    }
+    return try await call(interest, during: "wait until \(self) is \(interest)") { (fd) throws(IoError) in
+      let now = try Syscalls.pollNow(fd, for: interest.rawValue).value(during: "poll \(self)")
+      return now == 0 ? nil : IoEventInterest(rawValue: UInt8(now))
+    }
   }
 
   /// Closes: who waits here gets `.closed`, and the number is closed when the last call in flight has returned.
@@ -96,7 +92,10 @@ public final class BridgedFd: Sendable {
 
   /// Closes, and waits until the number is closed, so that its port or name is free again.
   /// Cancellation ends only the waiting.
-  public func closed() async { await registration.closed() }
+  public final func closed() async {
+    close()
+    await registration.closed()
+  }
 
   /// Gives the descriptor away: who waits here gets `.closed`, as does every later call, and the number, still open, is the
   /// caller's when the loop has let go of it and the last call in flight has returned.
@@ -108,8 +107,15 @@ public final class BridgedFd: Sendable {
   /// let fd = try await bridge.releaseFd().take()
   /// ```
   public func releaseFd() async throws(IoError) -> OwnedFd {
-    try await releaseFd(of: "file descriptor \(fd)")
+    let operation = "release \(self)"
+    // The parent's loop would never let go.
+    try registration.info.origin.check(during: operation)
+    guard await registration.givenUp() else { throw IoError(.closed, during: operation) }
+    return OwnedFd(adopting: fd)
   }
+
+  /// "file descriptor N", or what else it is.
+  public var description: String { "file descriptor \(fd)" }
 }
 
 /// How far the short way went.
@@ -122,25 +128,6 @@ enum ShortCall<R> {
 }
 
 extension BridgedFd {
-  func ready(for interest: IoEventInterest, of what: @autoclosure () -> String) async throws(IoError)
-    -> IoEventInterest
-  {
-    if !interest.isDisjoint(with: [.peerFinished, .priority]), !Platform.canWaitForPeerFinished {
-      throw IoError(.unsupported, during: "wait until \(what()) is \(interest)")
-    }
-    return try await call(interest, during: "wait until \(what()) is \(interest)") { (fd) throws(IoError) in
-      let now = try Syscalls.pollNow(fd, for: interest.rawValue).value(during: "poll \(what())")
-      return now == 0 ? nil : IoEventInterest(rawValue: UInt8(now))
-    }
-  }
-
-  func releaseFd(of what: @autoclosure () -> String) async throws(IoError) -> OwnedFd {
-    // The parent's loop would never let go.
-    try registration.info.origin.check(during: "release \(what())")
-    guard await registration.givenUp() else { throw IoError(.closed, during: "release \(what())") }
-    return OwnedFd(adopting: fd)
-  }
-
   /// Waits until the loop reports one of `interest`; that, and no call, is all that tells of some things.
   func reported(_ interest: IoEventInterest, during operation: @autoclosure () -> String)
     async throws(IoError)

@@ -62,8 +62,12 @@ extension RegistrationInfo: TimedPlace {
 extension BridgedFd {
   /// The longest that a read may wait without getting anything; `nil`, as it is at first, is for ever.
   ///
+  /// ```swift
+  /// stream.readTimeout = .seconds(30)
+  /// ```
   /// Then it throws `.timedOut`, and can be tried again: nothing is lost. Counts for whatever waits for `.readable`, from its
-  /// first wait on. Costs no task: a timer, and only while something waits.
+  /// first wait on: for a listener that is `accept`, and for a datagram socket `receive`. Costs no task: a timer, and only while
+  /// something waits.
   public var readTimeout: Duration? {
     get { registration.info.limits[.readable] }
     set { registration.info.limits.set(.readable, to: newValue) }
@@ -71,7 +75,8 @@ extension BridgedFd {
 
   /// The longest that a write may wait without getting rid of anything; `nil`, as it is at first, is for ever.
   ///
-  /// Then it throws `.timedOut`, and `bytesWritten` says how many went out. Otherwise as `readTimeout`.
+  /// Then it throws `.timedOut`, and `bytesWritten` says how many went out. The turn of another task's write is waited for without
+  /// a limit. Otherwise as `readTimeout`.
   public var writeTimeout: Duration? {
     get { registration.info.limits[.writable] }
     set { registration.info.limits.set(.writable, to: newValue) }

@@ -3,17 +3,17 @@
 // What throws here has closed nothing but an `OwnedFd`, and changed nothing but the close-on-exec flag.
 
 extension BridgedFd {
-  /// Takes over a socket of that kind, and no other; with the address that `ask` finds.
-  fileprivate static func adopting(
+  /// Prepares a socket of that kind, and no other, for being taken over; returns the address that `ask` finds.
+  fileprivate static func prepare(
     _ fd: Int32, as kind: SocketKind,
     _ ask: (Int32, @autoclosure () -> String) throws(IoError) -> SocketAddress
-  ) throws(IoError) -> (bridge: BridgedFd, address: SocketAddress) {
+  ) throws(IoError) -> SocketAddress {
     let operation = "adopt file descriptor \(fd) as \(kind.rawValue)"
     let found = try SocketKind.of(fd, during: operation)
     if found != kind { throw IoError(.invalidArgument, during: "\(operation), but it is \(found.rawValue)") }
     let address = try ask(fd, operation)
     _ = try Syscalls.prepareSocket(fd).value(during: operation)
-    return (try BridgedFd(adopting: fd), address)
+    return address
   }
 }
 
@@ -24,8 +24,8 @@ extension TcpStream {
   /// names, `.notConnected`, `.unsupported` for what is no socket, `.badDescriptor`, `.alreadyRegistered`. `getsockopt(2)`,
   /// `getpeername(2)`, `fcntl(2)`.
   public convenience init(adopting fd: Int32) throws(IoError) {
-    let (bridge, peer) = try BridgedFd.adopting(fd, as: .tcp, Socket.peerAddress)
-    self.init(bridge, peer: peer)
+    let peer = try Self.prepare(fd, as: .tcp, Socket.peerAddress)
+    self.init(try AsyncRegistration(adopting: fd), peer: peer)
     try? setNoDelay(true)
   }
 
@@ -39,8 +39,8 @@ extension TcpStream {
 extension UnixStream {
   /// Takes over a connected Unix stream socket. Otherwise as `TcpStream.init(adopting:)`.
   public convenience init(adopting fd: Int32) throws(IoError) {
-    let (bridge, peer) = try BridgedFd.adopting(fd, as: .unixStream, Socket.peerAddress)
-    self.init(bridge, peer: peer)
+    let peer = try Self.prepare(fd, as: .unixStream, Socket.peerAddress)
+    self.init(try AsyncRegistration(adopting: fd), peer: peer)
   }
 
   /// Takes over a connected Unix stream socket; closes it if this throws.
@@ -57,8 +57,8 @@ extension TcpListener {
   public convenience init(
     adopting fd: Int32, onPressure: (@Sendable (IoError) -> Void)? = nil
   ) throws(IoError) {
-    let (bridge, address) = try BridgedFd.adopting(fd, as: .tcpListener, Socket.localAddress)
-    self.init(bridge, name: "listener on \(address)", onPressure: onPressure)
+    let address = try Self.prepare(fd, as: .tcpListener, Socket.localAddress)
+    self.init(try AsyncRegistration(adopting: fd), name: "listener on \(address)", onPressure: onPressure)
   }
 
   /// Takes over a TCP socket that listens; closes it if this throws.
@@ -77,8 +77,9 @@ extension UnixListener {
   public convenience init(
     adopting fd: Int32, onPressure: (@Sendable (IoError) -> Void)? = nil
   ) throws(IoError) {
-    let (bridge, address) = try BridgedFd.adopting(fd, as: .unixListener, Socket.localAddress)
-    self.init(bridge, name: "listener on \(address)", file: nil, onPressure: onPressure)
+    let address = try Self.prepare(fd, as: .unixListener, Socket.localAddress)
+    let registration = try AsyncRegistration(adopting: fd)
+    self.init(registration, name: "listener on \(address)", file: nil, onPressure: onPressure)
   }
 
   /// Takes over a Unix stream socket that listens; closes it if this throws.
@@ -93,8 +94,8 @@ extension UnixListener {
 extension UdpSocket {
   /// Takes over a UDP socket, connected or not. Otherwise as `TcpStream.init(adopting:)`.
   public convenience init(adopting fd: Int32) throws(IoError) {
-    let (bridge, address) = try BridgedFd.adopting(fd, as: .udp, Socket.localAddress)
-    self.init(bridge, bound: address)
+    let address = try Self.prepare(fd, as: .udp, Socket.localAddress)
+    self.init(try AsyncRegistration(adopting: fd), bound: address)
   }
 
   /// Takes over a UDP socket; closes it if this throws.
@@ -108,8 +109,8 @@ extension UnixDatagram {
   /// Takes over a Unix datagram socket, connected or not; its file is left to whoever made it. Otherwise as
   /// `TcpStream.init(adopting:)`.
   public convenience init(adopting fd: Int32) throws(IoError) {
-    let (bridge, address) = try BridgedFd.adopting(fd, as: .unixDatagram, Socket.localAddress)
-    self.init(bridge, name: "Unix datagram socket on \(address)")
+    let address = try Self.prepare(fd, as: .unixDatagram, Socket.localAddress)
+    self.init(try AsyncRegistration(adopting: fd), name: "Unix datagram socket on \(address)")
   }
 
   /// Takes over a Unix datagram socket; closes it if this throws.

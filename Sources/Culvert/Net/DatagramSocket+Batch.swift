@@ -12,7 +12,7 @@ extension DatagramSocket {
   public final func receiveBatch(into batch: DatagramBatch) async throws(IoError) -> Int {
     batch.removeAll()
     let control = wantsControl.load(ordering: .relaxed)
-    batch.count = try await bridge.call(.readable, during: "receive a batch on \(self)") {
+    batch.count = try await call(.readable, during: "receive a batch on \(self)") {
       (fd) throws(IoError) in
       try unsafe Syscalls.receiveBatch(fd, batch.raw, control: control)
         .valueUnlessBlocked(during: "receive a batch on \(self)")

@@ -12,7 +12,7 @@ extension DatagramSocket {
   /// used as before. Throws `.closed`, `.cancelled`, `.shutDown`; no datagram is lost by cancellation. `recvfrom(2)`, or
   /// `recvmsg(2)` where more was asked for.
   public final func receive(into buffer: inout OutputRawSpan) async throws(IoError) -> Datagram {
-    try await bridge.call(.readable, during: "receive on \(self)") { (fd) throws(IoError) in
+    try await call(.readable, during: "receive on \(self)") { (fd) throws(IoError) in
       try unsafe buffer.withUnsafeMutableBytes { (bytes, used) throws(IoError) -> Datagram? in
         let free = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[used...])
         let datagram = try unsafe self.receive(fd, free)
@@ -24,7 +24,7 @@ extension DatagramSocket {
 
   /// Writes the next datagram over the beginning of `buffer`. Otherwise as `receive(into:)` for an `OutputRawSpan`.
   public final func receive(into buffer: inout MutableRawSpan) async throws(IoError) -> Datagram {
-    try await bridge.call(.readable, during: "receive on \(self)") { (fd) throws(IoError) in
+    try await call(.readable, during: "receive on \(self)") { (fd) throws(IoError) in
       try unsafe buffer.withUnsafeMutableBytes { (bytes) throws(IoError) in try unsafe self.receive(fd, bytes)
       }
     }
@@ -50,14 +50,14 @@ extension DatagramSocket {
   /// it costs no frame of a task.
   @usableFromInline
   final func receiveAtOnce(into buffer: inout [UInt8]) throws(IoError) -> Datagram? {
-    try bridge.callAtOnce(.readable, during: receiving) { (fd) throws(IoError) in
+    try callAtOnce(.readable, during: receiving) { (fd) throws(IoError) in
       try self.receive(fd, &buffer)
     }
   }
 
   @usableFromInline
   final func receiveLater(into buffer: inout [UInt8]) async throws(IoError) -> Datagram {
-    try await bridge.call(.readable, during: receiving) { (fd) throws(IoError) in
+    try await call(.readable, during: receiving) { (fd) throws(IoError) in
       try self.receive(fd, &buffer)
     }
   }
@@ -77,7 +77,7 @@ extension DatagramSocket {
 
   /// As `receive(into:)`, but the datagram stays where it is. `recvfrom(2)` with `MSG_PEEK`.
   public final func peek(into buffer: inout [UInt8]) async throws(IoError) -> Datagram {
-    try await bridge.call(.readable, during: "peek at \(self)") { (fd) throws(IoError) in
+    try await call(.readable, during: "peek at \(self)") { (fd) throws(IoError) in
       try self.receive(fd, &buffer, flags: culvert_msg_peek())
     }
   }
@@ -85,7 +85,7 @@ extension DatagramSocket {
   /// As `receive(into:)`, but returns `nil` where that would wait.
   public final func tryReceive(into buffer: inout [UInt8]) throws(IoError) -> Datagram? {
     let datagram = try use("receive on") { (fd) throws(IoError) in try self.receive(fd, &buffer) }
-    if datagram == nil { bridge.clearReadiness(.readable) }
+    if datagram == nil { clearReadiness(.readable) }
     return datagram
   }
 
@@ -93,7 +93,7 @@ extension DatagramSocket {
   ///
   /// Throws `.closed`, `.cancelled`, `.shutDown`. `epoll_wait(2)`, `kevent(2)`.
   public final func readable() async throws(IoError) {
-    _ = try await bridge.ready(for: .readable, of: "\(self)")
+    _ = try await ready(for: .readable)
   }
 
   /// Has each datagram tell where it was sent to, by which interface it came, and its traffic class with ECN.

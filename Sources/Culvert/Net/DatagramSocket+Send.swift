@@ -29,7 +29,7 @@ extension DatagramSocket {
   final func sendAtOnce(_ bytes: RawSpan, to address: SocketAddress?) throws(IoError) -> Bool {
     // A full receiver is another matter there.
     if isUnix { return false }
-    let sent = try bridge.callAtOnce(.writable, during: operation(address)) { (fd) throws(IoError) in
+    let sent = try callAtOnce(.writable, during: operation(address)) { (fd) throws(IoError) in
       try self.send(fd, bytes, to: address)
     }
     return sent != nil
@@ -75,7 +75,7 @@ extension DatagramSocket {
           fd, UnsafeRawBufferPointer(bytes), to: address, during: self.operation(address))
       }
     }
-    if count == nil { bridge.clearReadiness(.writable) }
+    if count == nil { clearReadiness(.writable) }
     return count != nil
   }
 
@@ -84,7 +84,7 @@ extension DatagramSocket {
   /// A Unix socket is writable to whom it is not connected to even while that receiver is full. Throws `.closed`,
   /// `.cancelled`, `.shutDown`. `epoll_wait(2)`, `kevent(2)`.
   public final func writable() async throws(IoError) {
-    _ = try await bridge.ready(for: .writable, of: "\(self)")
+    _ = try await ready(for: .writable)
   }
 
   /// Sends `bytes` as datagrams of `size` bytes each, the last with what is left, in as few system calls as may
@@ -158,7 +158,7 @@ extension DatagramSocket {
     during operation: @autoclosure () -> String, _ body: (Int32) throws(IoError) -> Int?
   ) async throws(IoError) -> Int {
     if isUnix { return try await callToSendUnix(during: operation(), body) }
-    return try await bridge.call(.writable, during: operation(), body)
+    return try await call(.writable, during: operation(), body)
   }
 
   /// Waits for room by the loop's event where there is one, with pauses where there is not (UnixDatagram.swift).
@@ -168,7 +168,7 @@ extension DatagramSocket {
   ) async throws(IoError) -> Int {
     var pause = Backoff()
     while true {
-      let sent = try await bridge.call(.writable, during: operation()) { (fd) throws(IoError) -> Int? in
+      let sent = try await call(.writable, during: operation()) { (fd) throws(IoError) -> Int? in
         if let sent = try body(fd) { return sent }
         let isWritable = try Syscalls.pollNow(fd, for: IoEventInterest.writable.rawValue)
           .value(during: operation())

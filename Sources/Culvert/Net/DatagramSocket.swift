@@ -10,18 +10,16 @@ import Synchronization
 /// Safe to use from any thread and from several tasks at once: each datagram goes to one of those who receive. Dropping
 /// the last reference closes it.
 public class DatagramSocket: NetSocket, @unchecked Sendable {
-  /// What it is made on.
-  public final let bridge: BridgedFd
   private let name: String
   /// Unix datagrams: a send may find its receiver full, and the kernel cuts no segments.
   final let isUnix: Bool
   /// Whether somebody asked for what comes in control messages.
   final let wantsControl = Atomic(false)
 
-  init(_ bridge: BridgedFd, name: String, isUnix: Bool) {
-    self.bridge = bridge
+  init(_ registration: consuming AsyncRegistration, name: String, isUnix: Bool) {
     self.name = name
     self.isUnix = isUnix
+    super.init(registration)
   }
 
   /// The peer's address, while it is connected. Throws `.closed`. `getpeername(2)`.
@@ -29,14 +27,8 @@ public class DatagramSocket: NetSocket, @unchecked Sendable {
     get throws(IoError) { try use("read the peer of") { (fd) throws(IoError) in Socket.ends(fd).peer } }
   }
 
-  /// Closes: who waits gets `.closed`, and what has not been received is lost. Idempotent, and returns at once. `close(2)`.
-  public func close() { bridge.close() }
-
-  /// Gives the socket away. Otherwise as `NetSocket` says.
-  public func releaseFd() async throws(IoError) -> OwnedFd { try await bridge.releaseFd(of: "\(self)") }
-
   /// "UDP socket on ADDRESS".
-  public final var description: String { name }
+  public override final var description: String { name }
 
   /// How many datagrams this socket has lost so far because they came faster than they were received: `.receiveBuffer` is the
   /// bound. `nil` where the system does not count (Darwin). `getsockopt(2)` with `SO_MEMINFO`.

@@ -66,7 +66,7 @@ extension UnixStream {
   /// Throws `.closed` for one that is closed already.
   ///
   /// ```swift
-  /// try await worker.send([1], descriptors: [connection.bridge])
+  /// try await worker.send([1], descriptors: [connection])
   /// ```
   public func send(_ bytes: [UInt8], descriptors: [BridgedFd]) async throws(IoError) {
     var held: [Descriptor] = []
@@ -99,7 +99,7 @@ extension UnixStream {
   ) async throws(IoError) -> FdMessage? {
     if limit <= 0 { return FdMessage(bytes: [], descriptors: []) }
     var bytes = [UInt8](repeating: 0, count: limit)
-    let (count, descriptors) = try await bridge.call(.readable, during: "receive from \(self)") {
+    let (count, descriptors) = try await call(.readable, during: "receive from \(self)") {
       (fd) throws(IoError) in
       try unsafe bytes.withUnsafeMutableBufferPointer { (bytes) throws(IoError) in
         let room = UnsafeMutableRawBufferPointer(bytes)
@@ -112,19 +112,5 @@ extension UnixStream {
       return nil
     }
     return message
-  }
-}
-
-extension BridgedFd {
-  /// Takes over a descriptor that came from another process; closes it if this throws. Otherwise as `init(adopting:)`
-  /// for a number. The other process shares its non-blocking mode.
-  public convenience init(adopting descriptor: consuming OwnedFd) throws(IoError) {
-    let number = descriptor.take()
-    do throws(IoError) {
-      try self.init(adopting: number)
-    } catch {
-      Descriptor(adopting: number).close()
-      throw error
-    }
   }
 }

@@ -7,8 +7,6 @@ import CCulvert
 ///
 /// Safe to use from any thread and from several tasks at once. Dropping the last reference closes it.
 public class ListenerSocket<Stream: StreamSocket>: NetSocket, @unchecked Sendable {
-  /// What it is made on.
-  public final let bridge: BridgedFd
   private let name: String
   private let onPressure: (@Sendable (IoError) -> Void)?
   /// Takes over an accepted connection.
@@ -16,13 +14,13 @@ public class ListenerSocket<Stream: StreamSocket>: NetSocket, @unchecked Sendabl
   typealias MakeStream = @Sendable (Int32, SocketAddress) throws(IoError) -> Stream
 
   init(
-    _ bridge: BridgedFd, name: String, onPressure: (@Sendable (IoError) -> Void)?,
+    _ registration: consuming AsyncRegistration, name: String, onPressure: (@Sendable (IoError) -> Void)?,
     makeStream: @escaping MakeStream
   ) {
-    self.bridge = bridge
     self.name = name
     self.onPressure = onPressure
     self.makeStream = makeStream
+    super.init(registration)
   }
 
   /// Waits for the next connection.
@@ -35,14 +33,14 @@ public class ListenerSocket<Stream: StreamSocket>: NetSocket, @unchecked Sendabl
     var pause = Backoff()
     while true {
       do throws(IoError) {
-        let (fd, peer) = try await bridge.call(.readable, during: "accept from \(self)") {
+        let (fd, peer) = try await call(.readable, during: "accept from \(self)") {
           (fd) throws(IoError) in
           try Socket.accept(fd, during: "accept from \(self)")
         }
         return try makeStream(fd, peer)
       } catch {
         // Nobody is to wait here any more, not for a descriptor either.
-        if bridge.hasEndedWaits { throw IoError(.closed, during: "accept from \(self)") }
+        if hasEndedWaits { throw IoError(.closed, during: "accept from \(self)") }
         // Again, through the retry loop: a peer that makes many of these takes no more time than a busy one.
         if Self.isOfOneConnection(error) { continue }
         guard Backoff.isCalledFor(by: error) else { throw error }
@@ -54,7 +52,7 @@ public class ListenerSocket<Stream: StreamSocket>: NetSocket, @unchecked Sendabl
 
   /// The next connection if it has come already: one try.
   final func acceptNow() async throws(IoError) -> Stream? {
-    let accepted = try await bridge.callNow(during: "accept from \(self)") { (fd) throws(IoError) in
+    let accepted = try await callNow(during: "accept from \(self)") { (fd) throws(IoError) in
       try Socket.accept(fd, during: "accept from \(self)")
     }
     guard let (fd, peer) = accepted else { return nil }
@@ -77,14 +75,8 @@ public class ListenerSocket<Stream: StreamSocket>: NetSocket, @unchecked Sendabl
   /// Ends when the listener is closed; throws what else `accept` throws, and can then be used again.
   public final var connections: Connections<Stream> { Connections(self) }
 
-  /// Closes: who waits in `accept` gets `.closed`. Idempotent, and returns at once. `close(2)`.
-  public func close() { bridge.close() }
-
-  /// Gives the socket away. Otherwise as `NetSocket` says.
-  public func releaseFd() async throws(IoError) -> OwnedFd { try await bridge.releaseFd(of: "\(self)") }
-
   /// "listener on ADDRESS".
-  public final var description: String { name }
+  public override final var description: String { name }
 }
 
 /// The connections of a listener, one after the other.

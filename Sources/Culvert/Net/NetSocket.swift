@@ -1,34 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// What all sockets have: a bridge, options, an address, an end.
+// What all sockets have, besides a descriptor: options, and an address.
 
 /// A socket of any kind.
-public protocol NetSocket: Sendable, CustomStringConvertible {
-  /// What it is made on, for whatever this library does not offer: `bridge.asyncCall` calls any function on the descriptor.
-  var bridge: BridgedFd { get }
-  /// Closes. Idempotent, and returns at once. `close(2)`.
-  func close()
-  /// Gives the socket away: who waits gets `.closed`, as does every later call, and the descriptor, still open, is the
-  /// caller's when nobody here uses it any more. A Unix socket's file stays.
-  ///
-  /// It stays non-blocking. Throws `.closed` when it was closed before, `.shutDown` in a fork. Cancellation does not end the waiting, which is one
-  /// turn of the loop.
-  ///
-  /// ```swift
-  /// let fd = try await stream.releaseFd()
-  /// let again = try TcpStream(adopting: fd)
-  /// ```
-  func releaseFd() async throws(IoError) -> OwnedFd
-}
-
-extension NetSocket {
-  /// Closes, and waits until the socket is gone, so that its address is free. Cancellation ends only the waiting.
-  public func closed() async {
-    close()
-    await bridge.closed()
-  }
-
+///
+/// A descriptor like any other: `asyncCall` makes any call on it that this library does not offer, and `releaseFd` gives it away.
+///
+/// ```swift
+/// let fd = try await stream.releaseFd()
+/// let again = try TcpStream(adopting: fd)
+/// ```
+/// A Unix socket's file stays when it is given away.
+public class NetSocket: BridgedFd, @unchecked Sendable {
   /// This end's address. Throws `.closed`. `getsockname(2)`.
-  public var localAddress: SocketAddress {
+  public final var localAddress: SocketAddress {
     get throws(IoError) {
       try use("read the local address of") { (fd) throws(IoError) in
         try Socket.localAddress(fd, during: "read the local address of \(self)")
@@ -37,30 +21,8 @@ extension NetSocket {
   }
 
   /// One call on the socket, while which its number can't be closed.
-  func use<R>(_ verb: String, _ body: (Int32) throws(IoError) -> R) throws(IoError) -> R {
-    try bridge.use(during: "\(verb) \(self)", body)
-  }
-}
-
-// MARK: limits of time
-
-extension NetSocket {
-  /// The longest that a read may wait without getting anything, then it throws `.timedOut`; `nil`, as it is at first, is for ever.
-  ///
-  /// ```swift
-  /// stream.readTimeout = .seconds(30)
-  /// ```
-  /// For a listener that is `accept`, and for a datagram socket `receive`. Otherwise as `BridgedFd.readTimeout` says.
-  public var readTimeout: Duration? {
-    get { bridge.readTimeout }
-    nonmutating set { bridge.readTimeout = newValue }
-  }
-
-  /// The longest that a write may wait without getting rid of anything. Otherwise as `BridgedFd.writeTimeout` says; the turn of
-  /// another task's write is waited for without a limit.
-  public var writeTimeout: Duration? {
-    get { bridge.writeTimeout }
-    nonmutating set { bridge.writeTimeout = newValue }
+  final func use<R>(_ verb: String, _ body: (Int32) throws(IoError) -> R) throws(IoError) -> R {
+    try use(during: "\(verb) \(self)", body)
   }
 }
 

@@ -188,7 +188,7 @@ private final class Attendance: TaskOwner, @unchecked Sendable {
 
   @inline(__always)
   func run() async {
-    let record = unsafe enter(for: stream.bridge)
+    let record = unsafe enter(for: stream)
     var failure: (any Error)?
     do {
       try await service.handler(stream)

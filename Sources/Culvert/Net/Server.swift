@@ -41,9 +41,9 @@ public final class Server: Sendable, CustomStringConvertible {
   /// on Linux, unless somebody has raised `net.core.somaxconn`; without a bound clients that keep coming would be let in for ever.
   private static let mostLate = 4096
 
-  init(of listener: some NetSocket, maximumConnections: Int?, grace: Duration, attend: @escaping Attend) {
+  init(of listener: NetSocket, maximumConnections: Int?, grace: Duration, attend: @escaping Attend) {
     description = "server of \(listener)"
-    listening = listener.bridge
+    listening = listener
     self.maximumConnections = maximumConnections.map { max(1, $0) }
     self.grace = grace
     self.attend = attend
@@ -111,22 +111,22 @@ public final class Server: Sendable, CustomStringConvertible {
   ///
   /// A request that has come in part is one: read the rest without asking here. Throws `.closed`, `.cancelled`, `.shutDown`.
   /// `poll(2)` where it is not known whether something has come, which after a read that was not filled it is.
-  public func waitForRequest(on stream: some NetSocket) async throws(IoError) -> Bool {
-    let (bridge, task) = (stream.bridge, TaskIdentity.current)
+  public func waitForRequest(on stream: NetSocket) async throws(IoError) -> Bool {
+    let task = TaskIdentity.current
     // First of all: whoever drains raises the flag, and then looks for those who wait.
-    idle.withLock { $0[task] = bridge }
+    idle.withLock { $0[task] = stream }
     defer { idle.withLock { _ = $0.removeValue(forKey: task) } }
     while !isDraining {
-      if bridge.mayBeReady(.readable) {
-        if try bridge.isReadable(during: "wait for a request on \(stream)") { return true }
-        bridge.clearReadiness(.readable)
+      if stream.mayBeReady(.readable) {
+        if try stream.isReadable(during: "wait for a request on \(stream)") { return true }
+        stream.clearReadiness(.readable)
         // That may have been a nudge.
         if isDraining { break }
       }
-      try await bridge.reported(.readable, during: "wait for a request on \(stream)")
+      try await stream.reported(.readable, during: "wait for a request on \(stream)")
       if !isDraining { return true }
     }
-    return try bridge.isReadable(during: "wait for a request on \(stream)")
+    return try stream.isReadable(during: "wait for a request on \(stream)")
   }
 }
 

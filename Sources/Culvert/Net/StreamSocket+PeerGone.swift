@@ -16,7 +16,7 @@ extension StreamSocket {
   /// True also when it is gone altogether. Reads nothing. Throws `.closed`, `.cancelled`, `.shutDown`, and `.unsupported` but
   /// on Linux, where a read that finds the end is the only way to know. `epoll_wait(2)`, `poll(2)`.
   public func peerFinished() async throws(IoError) {
-    _ = try await bridge.ready(for: .peerFinished, of: "\(self)")
+    _ = try await ready(for: .peerFinished)
   }
 
   /// Waits until the peer is gone: it has reset the connection, or both directions are down.
@@ -31,16 +31,16 @@ extension StreamSocket {
     var pause = Backoff()
     while true {
       // Forgotten before the look: what is reported after it counts.
-      bridge.clearReadiness(.priority)
+      clearReadiness(.priority)
       if try isHungUp(during: operation) { return }
-      try await bridge.reported(.priority, during: operation)
+      try await reported(.priority, during: operation)
       if try isHungUp(during: operation) { return }
       try await pause.wait(during: operation)
     }
   }
 
   private func isHungUp(during operation: String) throws(IoError) -> Bool {
-    try bridge.use(during: operation) { (fd) throws(IoError) in
+    try use(during: operation) { (fd) throws(IoError) in
       try Syscalls.pollNow(fd, for: Syscalls.hangUp).value(during: operation) != 0
     }
   }

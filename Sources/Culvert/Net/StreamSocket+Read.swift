@@ -90,7 +90,7 @@ extension StreamSocket: ByteStream {
   /// As `read(into:)`, but what is returned stays unread. `recv(2)` with `MSG_PEEK`.
   public func peek(into buffer: inout [UInt8]) async throws(IoError) -> Int {
     if buffer.isEmpty { return 0 }
-    let count = try await bridge.call(.readable, during: "peek at \(self)") { (fd) throws(IoError) in
+    let count = try await call(.readable, during: "peek at \(self)") { (fd) throws(IoError) in
       try self.receive(fd, into: &buffer, flags: culvert_msg_peek())
     }
     if count == 0 { try checkEnd(during: "peek at \(self)") }
@@ -101,7 +101,7 @@ extension StreamSocket: ByteStream {
   public func tryRead(into buffer: inout [UInt8]) throws(IoError) -> Int? {
     if buffer.isEmpty { return 0 }
     let count = try use("read from") { (fd) throws(IoError) in try self.receive(fd, into: &buffer, flags: 0) }
-    if count == nil { bridge.clearReadiness(.readable) }
+    if count == nil { clearReadiness(.readable) }
     if count == 0 { try checkEnd(during: reading) }
     return count
   }
@@ -109,7 +109,7 @@ extension StreamSocket: ByteStream {
   /// Returns when a read would not block: there is data, or the end of the stream, or an error to be had.
   ///
   /// Throws `.closed`, `.cancelled`, `.shutDown`. `epoll_wait(2)`, `kevent(2)`.
-  public func readable() async throws(IoError) { _ = try await bridge.ready(for: .readable, of: "\(self)") }
+  public func readable() async throws(IoError) { _ = try await ready(for: .readable) }
 
   private func receive(_ fd: Int32, into buffer: inout [UInt8], flags: Int32) throws(IoError) -> Int? {
     try unsafe buffer.withUnsafeMutableBufferPointer { (bytes) throws(IoError) in
@@ -122,7 +122,7 @@ extension StreamSocket: ByteStream {
   @inline(__always)
   fileprivate func noteRead(_ count: Int, of room: Int) throws(IoError) {
     if count == 0 { return try checkEnd(during: reading) }
-    if count < room { bridge.clearReadiness(.readable) }
+    if count < room { clearReadiness(.readable) }
   }
 }
 
@@ -157,7 +157,7 @@ extension StreamSocket {
   @inline(never)
   private final func readAtOnce(_ bytes: UnsafeMutableRawBufferPointer) throws(IoError) -> Int {
     if bytes.count == 0 { return 0 }
-    let outcome = try bridge.callShort(.readable, during: reading) { (fd) throws(IoError) in
+    let outcome = try callShort(.readable, during: reading) { (fd) throws(IoError) in
       try unsafe Socket.receive(fd, into: bytes, during: reading)
     }
     switch outcome {
@@ -173,7 +173,7 @@ extension StreamSocket {
   private final func readWoken(
     _ bytes: UnsafeMutableRawBufferPointer, _ reason: WakeReason
   ) throws(IoError) -> Int {
-    let count = try bridge.callShort(.readable, after: reason, during: reading) { (fd) throws(IoError) in
+    let count = try callShort(.readable, after: reason, during: reading) { (fd) throws(IoError) in
       try unsafe Socket.receive(fd, into: bytes, during: reading)
     }
     guard let count else { return ReadTry.mustGoOn }
@@ -184,7 +184,7 @@ extension StreamSocket {
   @inline(never)
   private final func readLong(_ memory: Memory) async throws(IoError) -> Int {
     var room = 0
-    let count = try await bridge.call(.readable, during: reading) { (fd) throws(IoError) in
+    let count = try await call(.readable, during: reading) { (fd) throws(IoError) in
       let count = try unsafe memory { (bytes) throws(IoError) in
         room = bytes.count
         return try unsafe Socket.receive(fd, into: bytes, during: reading) ?? ReadTry.mustWait

@@ -44,12 +44,12 @@ extension StreamSocket {
   /// if those are not all; `notBegun` if it has done nothing.
   @usableFromInline
   func sendAtOnce(_ bytes: RawSpan) throws(IoError) -> Int {
-    if bytes.byteCount == 0 || !bridge.mayBeReady(.writable) || !Budget.spendOne() || !writeTurn.tryTake() {
+    if bytes.byteCount == 0 || !mayBeReady(.writable) || !Budget.spendOne() || !writeTurn.tryTake() {
       return Self.notBegun
     }
     do throws(IoError) {
       let sent = try send(bytes, from: 0) ?? 0
-      if sent == bytes.byteCount { writeTurn.give() } else { bridge.clearReadiness(.writable) }
+      if sent == bytes.byteCount { writeTurn.give() } else { clearReadiness(.writable) }
       return sent
     } catch {
       writeTurn.give()
@@ -71,7 +71,7 @@ extension StreamSocket {
   /// One call with what is left of `bytes`; how much the kernel took, `nil` when it has no room.
   @inline(__always)
   private func send(_ bytes: RawSpan, from start: Int) throws(IoError) -> Int? {
-    try bridge.use(during: writing) { (fd) throws(IoError) in
+    try use(during: writing) { (fd) throws(IoError) in
       try unsafe bytes.withUnsafeBytes { (all) throws(IoError) in
         let rest = unsafe UnsafeRawBufferPointer(rebasing: all[start...])
         return try unsafe Socket.send(fd, rest, during: writing)
@@ -108,7 +108,7 @@ extension StreamSocket {
           try unsafe Socket.send(fd, UnsafeRawBufferPointer(bytes), during: writing)
         }
       }
-      if count == nil { bridge.clearReadiness(.writable) }
+      if count == nil { clearReadiness(.writable) }
       return count
     } catch {
       noteFailure(error)
@@ -119,7 +119,7 @@ extension StreamSocket {
   /// Returns when a write would not block: there is room in the send buffer, or an error to be had.
   ///
   /// Throws `.closed`, `.cancelled`, `.shutDown`. `epoll_wait(2)`, `kevent(2)`.
-  public func writable() async throws(IoError) { _ = try await bridge.ready(for: .writable, of: "\(self)") }
+  public func writable() async throws(IoError) { _ = try await ready(for: .writable) }
 
   /// Sends until `total` bytes have gone out; `some` sends from an offset on and says how many the kernel took.
   @inline(__always)
@@ -130,12 +130,12 @@ extension StreamSocket {
     var sent = already
     do throws(IoError) {
       while sent < total {
-        let count = try await bridge.call(.writable, during: writing) { (fd) throws(IoError) in
+        let count = try await call(.writable, during: writing) { (fd) throws(IoError) in
           try some(fd, sent)
         }
         sent += count
         // The buffer is full: wait at once, without a try.
-        if sent < total { bridge.clearReadiness(.writable) }
+        if sent < total { clearReadiness(.writable) }
       }
     } catch {
       noteFailure(error)

@@ -11,8 +11,6 @@ import Synchronization
 /// Safe to use from any thread and from several tasks at once; one may read while another writes. Dropping the last
 /// reference closes it.
 public class StreamSocket: NetSocket, @unchecked Sendable {
-  /// What it is made on.
-  public final let bridge: BridgedFd
   /// The other end's address.
   public final let peerAddress: SocketAddress
   final let writeTurn = WriteTurn()
@@ -20,9 +18,9 @@ public class StreamSocket: NetSocket, @unchecked Sendable {
   /// other direction a stream that was cut off would look as if it had ended.
   private let breakage = Atomic<Int32>(0)
 
-  init(_ bridge: BridgedFd, peer: SocketAddress) {
-    self.bridge = bridge
+  init(_ registration: consuming AsyncRegistration, peer: SocketAddress) {
     peerAddress = peer
+    super.init(registration)
   }
 
   /// Sends the end of our stream once all that was written has gone out; reading goes on.
@@ -36,13 +34,10 @@ public class StreamSocket: NetSocket, @unchecked Sendable {
 
   /// Closes both directions: who waits gets `.closed`. What was written still goes out, in the background.
   /// Idempotent, and returns at once. `close(2)`.
-  public final func close() {
-    bridge.close()
+  public override final func close() {
+    super.close()
     writeTurn.close()
   }
-
-  /// Gives the socket away. Otherwise as `NetSocket` says.
-  public final func releaseFd() async throws(IoError) -> OwnedFd { try await bridge.releaseFd(of: "\(self)") }
 
   /// A write has failed.
   final func noteFailure(_ error: IoError) {
@@ -62,5 +57,5 @@ public class StreamSocket: NetSocket, @unchecked Sendable {
   @inline(never) final var writing: String { "write to \(self)" }
 
   /// "connection with ADDRESS".
-  public final var description: String { "connection with \(peerAddress)" }
+  public override final var description: String { "connection with \(peerAddress)" }
 }

@@ -37,11 +37,13 @@ public final class TcpListener: ListenerSocket<TcpStream>, @unchecked Sendable {
     try await bind(SocketAddress(text), backlog: backlog, onPressure: onPressure)
   }
 
-  convenience init(_ bridge: BridgedFd, name: String, onPressure: (@Sendable (IoError) -> Void)?) {
+  convenience init(
+    _ registration: consuming AsyncRegistration, name: String, onPressure: (@Sendable (IoError) -> Void)?
+  ) {
     // Whoever is accepted inherits it: a system call for the listener, and none for a connection.
-    try? SocketOption.noDelay.set(bridge.fd, to: true, of: name)
-    self.init(bridge, name: name, onPressure: onPressure) { (fd, peer) throws(IoError) in
-      TcpStream(try BridgedFd(owning: fd), peer: peer)
+    try? SocketOption.noDelay.set(registration.fd, to: true, of: name)
+    self.init(registration, name: name, onPressure: onPressure) { (fd, peer) throws(IoError) in
+      TcpStream(try AsyncRegistration(owning: fd), peer: peer)
     }
   }
 }

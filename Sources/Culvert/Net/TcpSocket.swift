@@ -11,7 +11,7 @@
 /// ```
 /// `connect` and `listen` use it up. Dropped before that, it is closed.
 public struct TcpSocket: ~Copyable {
-  private let bridge: BridgedFd
+  private let registration: AsyncRegistration
   private let family: SocketAddress.Family
   /// What errors say was being done, where this socket is only a step.
   private let purpose: String?
@@ -26,7 +26,7 @@ public struct TcpSocket: ~Copyable {
   init(_ family: SocketAddress.Family, for purpose: String?) throws(IoError) {
     let operation = purpose ?? "make a TCP socket for \(family)"
     if family == .unix { throw IoError(.unsupported, during: operation + " with TCP") }
-    bridge = try BridgedFd(owning: try Socket.stream(for: family, during: operation))
+    registration = try AsyncRegistration(owning: try Socket.stream(for: family, during: operation))
     self.family = family
     self.purpose = purpose
   }
@@ -35,18 +35,18 @@ public struct TcpSocket: ~Copyable {
 
   /// Reads an option. `getsockopt(2)`.
   public func get<Value>(_ option: SocketOption<Value>) throws(IoError) -> Value {
-    try option.get(bridge.fd, of: text)
+    try option.get(registration.fd, of: text)
   }
 
   /// Sets an option; one that is refused is an error that names the option and the value. `setsockopt(2)`.
   public func set<Value>(_ option: SocketOption<Value>, to value: Value) throws(IoError) {
-    try option.set(bridge.fd, to: value, of: text)
+    try option.set(registration.fd, to: value, of: text)
   }
 
   /// Gives it an address; port 0 lets the system choose one. Throws `.addressInUse`, `.addressNotAvailable`,
   /// `.permissionDenied`. `bind(2)`.
   public func bind(to address: SocketAddress) throws(IoError) {
-    try Socket.bind(bridge.fd, to: address, during: purpose ?? "bind \(text) to \(address)")
+    try Socket.bind(registration.fd, to: address, during: purpose ?? "bind \(text) to \(address)")
   }
 
   /// Gives it an address in text form, such as "127.0.0.1:0". Throws `.malformed` too.
@@ -55,7 +55,7 @@ public struct TcpSocket: ~Copyable {
   /// Its address. `getsockname(2)`.
   public var localAddress: SocketAddress {
     get throws(IoError) {
-      try Socket.localAddress(bridge.fd, during: purpose ?? "read the address of \(text)")
+      try Socket.localAddress(registration.fd, during: purpose ?? "read the address of \(text)")
     }
   }
 
@@ -64,17 +64,18 @@ public struct TcpSocket: ~Copyable {
     backlog: Int32 = 1024, onPressure: (@Sendable (IoError) -> Void)? = nil
   ) throws(IoError) -> TcpListener {
     let address = try localAddress
-    try Socket.listen(bridge.fd, backlog: backlog, during: purpose ?? "listen on \(address)")
+    try Socket.listen(registration.fd, backlog: backlog, during: purpose ?? "listen on \(address)")
     // Listening has given it a port if it had none.
-    return TcpListener(bridge, name: "listener on \(try localAddress)", onPressure: onPressure)
+    let name = "listener on \(try localAddress)"
+    return TcpListener(registration, name: name, onPressure: onPressure)
   }
 
   /// Connects; otherwise as `TcpStream.connect(to:)`. `connect(2)`.
   public consuming func connect(to address: SocketAddress) async throws(IoError) -> TcpStream {
     let operation = "connect to \(address)"
     try set(.noDelay, to: true)
-    let stream = TcpStream(bridge, peer: address)
-    try await stream.bridge.connect(to: address, during: operation)
+    let stream = TcpStream(registration, peer: address)
+    try await stream.connect(to: address, during: operation)
     return stream
   }
 }

@@ -14,7 +14,7 @@ import CCulvert
 public final class TcpStream: StreamSocket, @unchecked Sendable {
   /// Takes over a connected socket.
   convenience init(owning fd: Int32, peer: SocketAddress) throws(IoError) {
-    self.init(try BridgedFd(owning: fd), peer: peer)
+    self.init(try AsyncRegistration(owning: fd), peer: peer)
     // Refused by a connection that is broken already, whose next read tells.
     try? SocketOption.noDelay.set(fd, to: true, of: "\(self)")
   }

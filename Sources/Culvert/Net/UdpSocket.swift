@@ -27,13 +27,15 @@ public final class UdpSocket: DatagramSocket, @unchecked Sendable {
   ) async throws(IoError) -> UdpSocket {
     let operation = "bind a UDP socket to \(address)"
     if address.family == .unix { throw IoError(.unsupported, during: operation) }
-    let bridge = try BridgedFd(owning: try Socket.datagram(for: address.family, during: operation))
+    let registration = try AsyncRegistration(
+      owning: try Socket.datagram(for: address.family, during: operation))
+    let fd = registration.fd
     let what = "a UDP socket for \(address)"
-    if reuseAddress { try SocketOption.reuseAddress.set(bridge.fd, to: true, of: what) }
-    if reusePort { try SocketOption.reusePort.set(bridge.fd, to: true, of: what) }
-    if address.family == .ipv6 { try SocketOption.v6Only.set(bridge.fd, to: true, of: what) }
-    try Socket.bind(bridge.fd, to: address, during: operation)
-    return UdpSocket(bridge, bound: try Socket.localAddress(bridge.fd, during: operation))
+    if reuseAddress { try SocketOption.reuseAddress.set(fd, to: true, of: what) }
+    if reusePort { try SocketOption.reusePort.set(fd, to: true, of: what) }
+    if address.family == .ipv6 { try SocketOption.v6Only.set(fd, to: true, of: what) }
+    try Socket.bind(fd, to: address, during: operation)
+    return UdpSocket(registration, bound: try Socket.localAddress(fd, during: operation))
   }
 
   /// Makes a socket on an address in text form, such as "127.0.0.1:7000" or "[::1]:0".
@@ -45,9 +47,9 @@ public final class UdpSocket: DatagramSocket, @unchecked Sendable {
     try await bind(SocketAddress(text), reuseAddress: reuseAddress, reusePort: reusePort)
   }
 
-  init(_ bridge: BridgedFd, bound: SocketAddress) {
+  init(_ registration: consuming AsyncRegistration, bound: SocketAddress) {
     self.bound = bound
-    super.init(bridge, name: "UDP socket on \(bound)", isUnix: false)
+    super.init(registration, name: "UDP socket on \(bound)", isUnix: false)
   }
 
   /// Makes `address` the peer: datagrams of others no longer arrive (what came before still does), `send` needs no address,

@@ -25,9 +25,9 @@ import CCulvert
 public final class UnixDatagram: DatagramSocket, @unchecked Sendable {
   private let file: BoundFile
 
-  init(_ bridge: BridgedFd, name: String, file: SocketFile? = nil) {
+  init(_ registration: consuming AsyncRegistration, name: String, file: SocketFile? = nil) {
     self.file = BoundFile(file)
-    super.init(bridge, name: name, isUnix: true)
+    super.init(registration, name: name, isUnix: true)
   }
 
   deinit { file.remove() }
@@ -43,9 +43,9 @@ public final class UnixDatagram: DatagramSocket, @unchecked Sendable {
   ) async throws(IoError) -> UnixDatagram {
     let operation = "bind a Unix datagram socket to \(address)"
     if address.family != .unix { throw IoError(.unsupported, during: operation) }
-    let bridge = try BridgedFd(owning: try Socket.datagram(for: .unix, during: operation))
-    let file = try SocketFile.bind(bridge.fd, to: address, mode: mode, during: operation)
-    return UnixDatagram(bridge, name: "Unix datagram socket on \(address)", file: file)
+    let registration = try AsyncRegistration(owning: try Socket.datagram(for: .unix, during: operation))
+    let file = try SocketFile.bind(registration.fd, to: address, mode: mode, during: operation)
+    return UnixDatagram(registration, name: "Unix datagram socket on \(address)", file: file)
   }
 
   /// Makes a socket on an address in text form, "unix:/path" or "unix:@name" for Linux's abstract names.
@@ -60,7 +60,7 @@ public final class UnixDatagram: DatagramSocket, @unchecked Sendable {
   /// Throws `.tooManyDescriptors` and the like. Does not wait. `socket(2)`.
   public static func unbound() throws(IoError) -> UnixDatagram {
     let fd = try Socket.datagram(for: .unix, during: "make a Unix datagram socket")
-    return UnixDatagram(try BridgedFd(owning: fd), name: "Unix datagram socket")
+    return UnixDatagram(try AsyncRegistration(owning: fd), name: "Unix datagram socket")
   }
 
   /// Two sockets that are connected with each other and have no name.
@@ -72,9 +72,11 @@ public final class UnixDatagram: DatagramSocket, @unchecked Sendable {
   public static func pair() throws(IoError) -> (UnixDatagram, UnixDatagram) {
     let (one, other) = try Socket.pair(
       type: culvert_sock_dgram(), during: "make a pair of Unix datagram sockets")
-    let peer = Result { () throws(IoError) in try BridgedFd(owning: other) }
     let name = "Unix datagram socket of a pair"
-    return (UnixDatagram(try BridgedFd(owning: one), name: name), UnixDatagram(try peer.get(), name: name))
+    let peer = Result { () throws(IoError) in
+      UnixDatagram(try AsyncRegistration(owning: other), name: name)
+    }
+    return (UnixDatagram(try AsyncRegistration(owning: one), name: name), try peer.get())
   }
 
   /// Makes `address` the peer: `send` needs no address, waits for room by events instead of pauses, and datagrams of others

@@ -14,10 +14,11 @@ public final class UnixListener: ListenerSocket<UnixStream>, @unchecked Sendable
   private let file: BoundFile
 
   init(
-    _ bridge: BridgedFd, name: String, file: SocketFile?, onPressure: (@Sendable (IoError) -> Void)?
+    _ registration: consuming AsyncRegistration, name: String, file: SocketFile?,
+    onPressure: (@Sendable (IoError) -> Void)?
   ) {
     self.file = BoundFile(file)
-    super.init(bridge, name: name, onPressure: onPressure) { (fd, peer) throws(IoError) in
+    super.init(registration, name: name, onPressure: onPressure) { (fd, peer) throws(IoError) in
       try UnixStream(owning: fd, peer: peer)
     }
   }
@@ -41,15 +42,15 @@ public final class UnixListener: ListenerSocket<UnixStream>, @unchecked Sendable
   ) async throws(IoError) -> UnixListener {
     let operation = "listen on \(address)"
     if address.family != .unix { throw IoError(.unsupported, during: operation + " with a Unix socket") }
-    let bridge = try BridgedFd(owning: try Socket.stream(for: .unix, during: operation))
-    let file = try SocketFile.bind(bridge.fd, to: address, mode: mode, during: operation)
+    let registration = try AsyncRegistration(owning: try Socket.stream(for: .unix, during: operation))
+    let file = try SocketFile.bind(registration.fd, to: address, mode: mode, during: operation)
     do throws(IoError) {
-      try Socket.listen(bridge.fd, backlog: backlog, during: operation)
+      try Socket.listen(registration.fd, backlog: backlog, during: operation)
     } catch {
       file?.remove()
       throw error
     }
-    return UnixListener(bridge, name: "listener on \(address)", file: file, onPressure: onPressure)
+    return UnixListener(registration, name: "listener on \(address)", file: file, onPressure: onPressure)
   }
 
   /// Listens on an address in text form, "unix:/path" or "unix:@name" for Linux's abstract names.

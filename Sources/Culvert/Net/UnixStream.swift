@@ -15,7 +15,7 @@ import CCulvert
 public final class UnixStream: StreamSocket, @unchecked Sendable {
   /// Takes over a connected socket.
   convenience init(owning fd: Int32, peer: SocketAddress) throws(IoError) {
-    self.init(try BridgedFd(owning: fd), peer: peer)
+    self.init(try AsyncRegistration(owning: fd), peer: peer)
   }
 
   /// Connects to `address`, without blocking the thread.
@@ -33,7 +33,7 @@ public final class UnixStream: StreamSocket, @unchecked Sendable {
     var pause = Backoff()
     while true {
       do throws(IoError) {
-        try await stream.bridge.connect(to: address, during: operation)
+        try await stream.connect(to: address, during: operation)
         return stream
       } catch {
         guard error.errno == EAGAIN else { throw error }

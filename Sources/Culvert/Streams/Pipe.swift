@@ -4,11 +4,8 @@
 /// The end of a pipe that is read from.
 ///
 /// Safe to use from any thread and from several tasks at once. Dropping the last reference closes it.
-public final class PipeReader: ByteReader, Sendable, CustomStringConvertible {
-  /// What it is made on.
-  public let bridge: BridgedFd
-  /// "pipe", or what else it is.
-  public let description: String
+public final class PipeReader: BridgedFd, ByteReader, @unchecked Sendable {
+  private let name: String
 
   /// A new pipe: what is written at one end is read at the other. `pipe2(2)`.
   ///
@@ -20,7 +17,7 @@ public final class PipeReader: ByteReader, Sendable, CustomStringConvertible {
     var ends: (reader: Int32, writer: Int32) = (-1, -1)
     _ = try Syscalls.pipe(&ends).value(during: "make a pipe")
     let writer = OwnedFd(adopting: ends.writer)
-    let reader = PipeReader(try BridgedFd(owning: ends.reader))
+    let reader = PipeReader(try AsyncRegistration(owning: ends.reader))
     return (reader, try PipeWriter(adopting: writer))
   }
 
@@ -28,13 +25,12 @@ public final class PipeReader: ByteReader, Sendable, CustomStringConvertible {
   ///
   /// Throws `.badDescriptor`, `.alreadyRegistered`; a file can't be waited for: its reads throw `.unsupported`, if they have to wait.
   public convenience init(adopting descriptor: consuming OwnedFd) throws(IoError) {
-    self.init(try BridgedFd(adopting: descriptor.fd))
-    _ = descriptor.take()
+    self.init(try AsyncRegistration(adopting: descriptor))
   }
 
-  init(_ bridge: BridgedFd, name: String = "pipe") {
-    self.bridge = bridge
-    description = name
+  init(_ registration: consuming AsyncRegistration, name: String = "pipe") {
+    self.name = name
+    super.init(registration)
   }
 
   /// Appends what is there to `buffer`, once something is; returns how many bytes, 0 when nobody can write any more.
@@ -43,30 +39,27 @@ public final class PipeReader: ByteReader, Sendable, CustomStringConvertible {
   public func read(into buffer: inout OutputRawSpan) async throws(IoError) -> Int {
     let room = buffer.freeCapacity
     if room == 0 { return 0 }
-    return try await bridge.call(.readable, during: "read \(self)") { (fd) throws(IoError) in
+    return try await call(.readable, during: "read \(self)") { (fd) throws(IoError) in
       try buffer.appendNow(from: fd, during: "read \(self)")
     }
   }
 
-  /// Closes: who waits gets `.closed`, and who writes `.brokenPipe`. Idempotent, and returns at once. `close(2)`.
-  public func close() { bridge.close() }
+  /// "pipe", or what else it is.
+  public override var description: String { name }
 }
 
 /// The end of a pipe that is written to.
 ///
 /// Safe to use from any thread and from several tasks at once: writes are whole, and never interleaved. Dropping the last
 /// reference closes it.
-public final class PipeWriter: ByteWriter, Sendable, CustomStringConvertible {
-  /// What it is made on.
-  public let bridge: BridgedFd
+public final class PipeWriter: BridgedFd, ByteWriter, @unchecked Sendable {
   private let writeTurn = WriteTurn()
 
   /// Takes over the end of a pipe, or whatever else `write(2)` waits for; closes it if this throws. It is made non-blocking.
   ///
   /// Throws `.badDescriptor`, `.alreadyRegistered`; a file can't be waited for: its writes throw `.unsupported`, if they have to wait.
   public init(adopting descriptor: consuming OwnedFd) throws(IoError) {
-    bridge = try BridgedFd(adopting: descriptor.fd)
-    _ = descriptor.take()
+    super.init(try AsyncRegistration(adopting: descriptor))
   }
 
   /// Writes all of `bytes`; waits while the pipe is full.
@@ -76,11 +69,11 @@ public final class PipeWriter: ByteWriter, Sendable, CustomStringConvertible {
   public func write(_ bytes: RawSpan) async throws(IoError) {
     try await writeTurn.take(during: "write to \(self)")
     defer { writeTurn.give() }
-    if bytes.byteCount == 0 { return try bridge.use(during: "write to \(self)") { _ in } }
+    if bytes.byteCount == 0 { return try use(during: "write to \(self)") { _ in } }
     var sent = 0
     do throws(IoError) {
       while sent < bytes.byteCount {
-        sent += try await bridge.call(.writable, during: "write to \(self)") { (fd) throws(IoError) in
+        sent += try await call(.writable, during: "write to \(self)") { (fd) throws(IoError) in
           try unsafe bytes.withUnsafeBytes { (all) throws(IoError) in
             let rest = unsafe UnsafeRawBufferPointer(rebasing: all[sent...])
             return try unsafe Syscalls.write(fd, rest).valueUnlessBlocked(during: "write to \(self)")
@@ -96,15 +89,12 @@ public final class PipeWriter: ByteWriter, Sendable, CustomStringConvertible {
 
   /// Closes, which is how a pipe ends: who reads finds the end behind what was written. Throws `.closed`.
   public func shutdown() throws(IoError) {
-    try bridge.use(during: "shut down \(self)") { _ in }
+    try use(during: "shut down \(self)") { _ in }
     close()
   }
 
-  /// Closes: who waits gets `.closed`. What was written can still be read. Idempotent, and returns at once. `close(2)`.
-  public func close() { bridge.close() }
-
   /// "pipe".
-  public var description: String { "pipe" }
+  public override var description: String { "pipe" }
 }
 
 extension OutputRawSpan {

@@ -36,18 +36,18 @@ public final class StandardInput: ByteReader, Sendable {
     if isTerminal || type == Int(S_IFIFO) {
       let opened = Syscalls.openForReading(Platform.standardInputPath, nonblocking: true)
       if !opened.failed {
-        return try StandardInput(on: BridgedFd(owning: Int32(opened.raw)), isTerminal: isTerminal)
+        return try StandardInput(on: AsyncRegistration(owning: Int32(opened.raw)), isTerminal: isTerminal)
       }
     }
     if isTerminal || type == Int(S_IFIFO) || type == Int(S_IFSOCK) {
-      return try StandardInput(on: BridgedFd(borrowing: STDIN_FILENO), isTerminal: isTerminal)
+      return try StandardInput(on: AsyncRegistration(borrowing: STDIN_FILENO), isTerminal: isTerminal)
     }
     let copy = try Syscalls.duplicate(STDIN_FILENO).value(during: operation)
     return StandardInput(.plain(Descriptor(adopting: Int32(copy))), isTerminal: false)
   }
 
-  private convenience init(on bridge: BridgedFd, isTerminal: Bool) {
-    self.init(.waitable(PipeReader(bridge, name: "standard input")), isTerminal: isTerminal)
+  private convenience init(on registration: consuming AsyncRegistration, isTerminal: Bool) {
+    self.init(.waitable(PipeReader(registration, name: "standard input")), isTerminal: isTerminal)
   }
 
   private init(_ source: Source, isTerminal: Bool) {

@@ -8,7 +8,7 @@ import Synchronization
 /// Nearly always nobody else wants it: then it is one word in its owner, and is taken and given back by one atomic instruction
 /// each. From the first task on that has to wait there is a queue, which sees to everything.
 package struct WriteTurn: ~Copyable, Sendable {
-  /// What the word says; any other value is the address of the queue.
+  /// What the word says; any other value is the address of the queue, which is kept by that.
   private enum Word {
     static let free: UInt = 0
     static let taken: UInt = 1
@@ -19,10 +19,7 @@ package struct WriteTurn: ~Copyable, Sendable {
 
   package init() {}
 
-  deinit {
-    guard let queue else { return }
-    unsafe Unmanaged.passUnretained(queue).release()
-  }
+  deinit { queue?.release() }
 
   /// Takes the turn if nobody has it and nobody waits for it.
   @inline(__always)
@@ -33,7 +30,7 @@ package struct WriteTurn: ~Copyable, Sendable {
   }
 
   @inline(never)
-  private func tryTakeFromQueue() -> Bool { queue?.tryTake() ?? false }
+  private func tryTakeFromQueue() -> Bool { queue?.with { $0.tryTake() } ?? false }
 
   /// Waits for the turn. Throws `.cancelled` and `.closed`.
   @inline(__always)
@@ -54,16 +51,15 @@ package struct WriteTurn: ~Copyable, Sendable {
     while true {
       let now = word.load(ordering: .acquiring)
       if now == Word.closed { return .closed }
-      if let queue = queue(at: now) { return await queue.wait(for: ()) }
+      if let queue = queue(at: now)?.with({ $0 }) { return await queue.wait(for: ()) }
       makeQueue(insteadOf: now)
     }
   }
 
   private func makeQueue(insteadOf now: UInt) {
-    let queue = unsafe Unmanaged.passRetained(TurnQueue(isTaken: now == Word.taken))
-    let address = unsafe UInt(bitPattern: queue.toOpaque())
-    let isOurs = word.compareExchange(expected: now, desired: address, ordering: .acquiringAndReleasing).exchanged
-    if !isOurs { unsafe queue.release() }
+    let queue = Unretained(keeping: TurnQueue(isTaken: now == Word.taken))
+    let address = unsafe UInt(bitPattern: queue.address)
+    if !change(from: now, to: address) { queue.release() }
   }
 
   /// Gives the turn to whoever has waited longest.
@@ -75,25 +71,29 @@ package struct WriteTurn: ~Copyable, Sendable {
   }
 
   @inline(never)
-  private func giveOn() { queue?.give() }
+  private func giveOn() { queue?.with { $0.give() } }
 
   /// Sends away those who wait, and those who come. Whoever has the turn goes on to the end of it.
   package func close() {
     while true {
       let now = word.load(ordering: .acquiring)
-      if let queue = queue(at: now) { return queue.close() }
-      if word.compareExchange(expected: now, desired: Word.closed, ordering: .acquiringAndReleasing).exchanged { return }
+      if let queue = queue(at: now) { return queue.with { $0.close() } }
+      if change(from: now, to: Word.closed) { return }
     }
   }
 
+  private func change(from old: UInt, to new: UInt) -> Bool {
+    word.compareExchange(expected: old, desired: new, ordering: .acquiringAndReleasing).exchanged
+  }
+
   /// Whether somebody waits for it, for tests.
-  var isAwaited: Bool { queue?.isAwaited ?? false }
+  var isAwaited: Bool { queue?.with { $0.isAwaited } ?? false }
 
-  private var queue: TurnQueue? { queue(at: word.load(ordering: .acquiring)) }
+  private var queue: Unretained<TurnQueue>? { queue(at: word.load(ordering: .acquiring)) }
 
-  private func queue(at word: UInt) -> TurnQueue? {
+  private func queue(at word: UInt) -> Unretained<TurnQueue>? {
     guard word > Word.closed, let address = unsafe UnsafeRawPointer(bitPattern: word) else { return nil }
-    return unsafe Unmanaged<TurnQueue>.fromOpaque(address).takeUnretainedValue()
+    return unsafe Unretained(at: address)
   }
 }
 

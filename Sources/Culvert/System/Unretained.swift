@@ -13,6 +13,10 @@
   /// The object's address.
   var address: UnsafeMutableRawPointer { unsafe reference.toOpaque() }
 
+  /// Of an object that is kept until `release`, by whoever has its address.
+  init(keeping object: Object) { unsafe reference = .passRetained(object) }
+  func release() { unsafe reference.release() }
+
   @inline(__always)
   func with<R>(_ body: (Object) -> R) -> R { unsafe reference._withUnsafeGuaranteedRef(body) }
 }

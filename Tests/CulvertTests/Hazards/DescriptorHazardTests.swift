@@ -151,11 +151,11 @@ import Testing
               for round in 0..<rounds(ci: 1_600, stress: 1_000_000) / 8 {
                 let stream = try await TcpStream.connect(to: address)
                 // Low numbers only: all of them are used again and again.
-                #expect(stream.bridge.fd < 128)
+                #expect(stream.fd < 128)
                 let byte = UInt8(round % 256)
                 try await stream.write([byte])
                 #expect(try await stream.read(upTo: 8) == [byte])
-                resetOnClose(stream.bridge.fd)
+                resetOnClose(stream.fd)
                 // By another loop's thread than the one that watches it.
                 try await runtime.spawn(on: runtime.workers[(client + round) % 4]) { stream.close() }.value
               }

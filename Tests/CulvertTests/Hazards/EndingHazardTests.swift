@@ -15,7 +15,7 @@ import Testing
     try await onOneWorker { worker in
       let (client, server) = try await TcpStream.loopbackPair()
       async let written: Void = client.write(much)
-      let finished = Task(executorPreference: worker) { try await client.bridge.ready(for: .peerFinished) }
+      let finished = Task(executorPreference: worker) { try await client.ready(for: .peerFinished) }
       async let end = client.read(upTo: 1)
       await worker.idle()
       try server.shutdown()

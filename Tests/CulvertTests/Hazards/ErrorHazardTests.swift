@@ -11,7 +11,7 @@ extension TcpStream {
   func cut() throws {
     var linger = linger(l_onoff: 1, l_linger: 0)
     let size = socklen_t(MemoryLayout.size(ofValue: linger))
-    let status = unsafe setsockopt(bridge.fd, SOL_SOCKET, SO_LINGER, &linger, size)
+    let status = unsafe setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, size)
     try #require(status == 0)
     close()
   }
@@ -187,14 +187,14 @@ extension TcpStream {
         let wait = { @Sendable in await timers.wait(for: TimerQueue.never - 1) }
         return (wait, { timers.close() }, { timers.count == 0 && timers.earliest == TimerQueue.never })
       case .turn:
-        let shared = SharedTurn()
-        _ = shared.turn.tryTake()
+        let turn = SharedTurn()
+        _ = turn.tryTake()
         let wait = { @Sendable in
-          let reason = await shared.turn.wait()
-          if reason == .ready { shared.turn.give() }
+          let reason = await turn.wait()
+          if reason == .ready { turn.give() }
           return reason
         }
-        return (wait, { shared.turn.give() }, { shared.turn.tryTake() })
+        return (wait, { turn.give() }, { turn.tryTake() })
       case .signal:
         let watch = SignalWatch([SIGUSR1])
         return ({ await watch.wait(for: ()) }, { watch.raise(SIGUSR1) }, { watch.take() == SIGUSR1 })
@@ -306,12 +306,12 @@ private actor OneAtATime {
             let number: Int32
             do {
               let (stream, peer) = try TcpStream.overSocketPair()
-              number = stream.bridge.fd
+              number = stream.fd
               async let code = round % 2 == 0 ? failure { try await stream.read(upTo: 1) } : .closed
               if round % 3 == 0 { await worker.idle() }
               await stream.closed()
               #expect(await code == .closed)
-              #expect(dup2(peer.bridge.fd, number) == number)
+              #expect(dup2(peer.fd, number) == number)
               stream.close()
               await stream.closed()
               #expect(await failure { try await stream.read(upTo: 1) } == .closed)

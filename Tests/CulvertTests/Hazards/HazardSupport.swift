@@ -86,7 +86,7 @@ enum Source: CaseIterable {
     switch self {
     case .tcp:
       let (client, server) = try await TcpStream.loopbackPair()
-      return (dup(client.bridge.fd), dup(server.bridge.fd))
+      return (dup(client.fd), dup(server.fd))
     case .unix: return try socketPair()
     case .pipe:
       let ends = try pipeEnds()

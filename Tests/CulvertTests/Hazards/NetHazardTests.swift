@@ -178,7 +178,7 @@ import Testing
         while try stream.tryWrite(much) != nil {}
         var linger = linger()
         var size = socklen_t(MemoryLayout.size(ofValue: linger))
-        #expect(unsafe getsockopt(stream.bridge.fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0)
+        #expect(unsafe getsockopt(stream.fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0)
         #expect(linger.l_onoff == 0)
       }
       let start = MonotonicTime.now

@@ -63,7 +63,7 @@ import Testing
           let client = try await TcpStream.connect(to: listener.localAddress)
           Self.limitDescriptors(to: 64)
           var taken: [Int32] = []
-          while case let fd = dup(client.bridge.fd), fd >= 0 { taken.append(fd) }
+          while case let fd = dup(client.fd), fd >= 0 { taken.append(fd) }
           let accepting = Task(executorPreference: worker) { try await listener.accept() }
           try await pressed.reached(1)
           await worker.idle()

@@ -47,7 +47,7 @@ private final class Naps: Sendable {
       let other = Task(executorPreference: worker) { _ = others.add() }
       for _ in 0..<50 {
         #expect(writeByte(theirs))
-        _ = try await stream.bridge.asyncCall(.readable, readByte)
+        _ = try await stream.asyncCall(.readable, readByte)
       }
       #expect(others.value == 0)
       await other.value

@@ -64,7 +64,7 @@ import Testing
       for await signal in signals { Issue.record("\(signal)") }
     }
     // A call in flight: nobody but its caller can end that, so those who wait for it are not answered, but go on.
-    #expect(busy.bridge.descriptor.acquire())
+    #expect(busy.descriptor.acquire())
     let closing = wait { _ in await busy.closed() }
     for _ in 0..<2 { for worker in runtime.workers { await worker.idle() } }
 
@@ -77,7 +77,7 @@ import Testing
       _ = try await (inside, outside)
     }
     for worker in runtime.workers { #expect(worker.isClosed) }
-    busy.bridge.descriptor.release()
+    busy.descriptor.release()
     for (kind, tasks) in answered {
       var codes: [IoError.Code?: Int] = [:]
       for task in tasks { codes[try await task.value, default: 0] += 1 }
