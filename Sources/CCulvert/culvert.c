@@ -26,8 +26,6 @@ _Thread_local uint64_t culvert_thread_turn_time = 0;
 extern void *swift_task_addCancellationHandler(
     SWIFT_CALL void (*handler)(SWIFT_CONTEXT void *), void *context) SWIFT_CALL;
 extern void swift_task_removeCancellationHandler(void *record) SWIFT_CALL;
-extern void *swift_task_alloc(size_t size) SWIFT_CALL;
-extern void swift_task_dealloc(void *memory) SWIFT_CALL;
 
 static void (*_Atomic cancel_task)(void *context);
 

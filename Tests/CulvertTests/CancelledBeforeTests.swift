@@ -59,18 +59,35 @@ import Testing
     }
   }
 
-  @Test func `an owner whose scope has ended owns nobody, not even a task at the same address`() async throws
-  {
+  @Test func `an owner whose scope has ended owns nobody`() async throws {
     try await onOneWorker { worker in
-      let task = Task(executorPreference: worker) { () async -> IoError.Code? in
-        guard let owner = await TaskOwner.scope({ TaskOwner.of(.current) }) else { return nil }
-        #expect(worker.driver.owners[.current] == nil)
-        unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
-        // As if it had ended elsewhere, and this were another task.
-        worker.driver.owners.insert(owner, of: .current)
-        return await failure { try await sleep(for: .seconds(3600)) }
-      }
-      #expect(await task.value == .cancelled)
+      let owners = worker.driver.owners
+      await Task(executorPreference: worker) {
+        let before = owners.count
+        await TaskOwner.scope {
+          await Task.yield()
+          #expect(owners[.current] != nil && owners.count == before + 1)
+        }
+        #expect(owners[.current] == nil && owners.count == before)
+      }.value
     }
+  }
+
+  @Test func `a scope may end elsewhere, after its worker`() async throws {
+    var configuration = Runtime.Configuration(workers: 1)
+    configuration.limits.shutDownGrace = .zero
+    let gate = Gate()
+    let task = try await withRuntime(configuration) { runtime in
+      let started = Gate()
+      let task = runtime.spawn {
+        started.open()
+        try await gate.passed()
+        return Worker.current == nil
+      }
+      try await started.passed()
+      return task
+    }
+    gate.open()
+    #expect(try await task.value)
   }
 }

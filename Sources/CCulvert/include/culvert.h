@@ -100,6 +100,12 @@ static inline void culvert_set_turn_time(uint64_t time) { culvert_thread_turn_ti
 extern void *swift_task_getCurrent(void) __attribute__((swiftcall));
 static inline void *culvert_current_task(void) { return swift_task_getCurrent(); }
 
+/// Memory of the current task, for as long as it is suspended too; what was taken last must be given back first.
+extern void *swift_task_alloc(size_t size) __attribute__((swiftcall));
+extern void swift_task_dealloc(void *memory) __attribute__((swiftcall));
+static inline void *culvert_task_alloc(size_t size) { return swift_task_alloc(size); }
+static inline void culvert_task_dealloc(void *memory) { swift_task_dealloc(memory); }
+
 /// What `withTaskCancellationHandler` is made of: has `cancel(context)` called once if the current task is cancelled, be it now, until
 /// the task takes the record back, which must be the last memory that it took. One `cancel` for the whole process.
 void *culvert_add_cancellation(void (*cancel)(void *context), void *context);

@@ -25,8 +25,8 @@ final class IoDriver: @unchecked Sendable {
   /// What the tasks on this thread read into, one after the other. Made when first used.
   private(set) lazy var scratch = ScratchBuffer()
 
-  /// The cancellation records of the tasks that live on this thread, by task. Nothing that is done to them comes back here.
-  @safe @exclusivity(unchecked) var owners = TaskOwnerTable()
+  /// The cancellation records of the tasks that live on this thread, by task. Safe from any thread.
+  let owners = TaskOwnerTable()
 
   /// Turns of the loop so far.
   private(set) var turn: UInt64 = 0

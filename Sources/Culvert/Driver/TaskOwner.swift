@@ -1,19 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // One cancellation handler for a whole task: the record that says where the task is parked.
+//
+// It lies in the task's own memory, where what is taken last is given back first: so the same function takes and gives it back,
+// with a single call in between. (A class would be an allocation more for each connection.) Whoever else may reach it is stopped
+// by then: the table of owners has a lock, and the runtime takes a cancellation handler back only when none is running.
 
 import CCulvert
-import Synchronization
 
 /// The cancellation record of a task that the runtime made. Its worker knows it by the task's address, for as long as its scope
 /// lasts; so a child task has none, nor has a task while it runs elsewhere: they take a handler of their own.
-class TaskOwner: @unchecked Sendable {
-  /// The owning task's address while its scope lasts, then 0: a new task may get the old address.
-  final let address = Atomic<UInt>(0)
-  /// For the table that this is in. Under no lock: that is its worker's.
-  @exclusivity(unchecked) var next: TaskOwner?
-  private let lock = Lock()
-  /// Under the lock.
-  @exclusivity(unchecked) private var guarded = State()
+@safe struct TaskOwner: Equatable, @unchecked Sendable {
+  private let record: UnsafeMutablePointer<Record>
+
+  @safe private struct Record: ~Copyable {
+    let task: TaskIdentity
+    /// Where the task began its scope, if it was a worker's thread.
+    let table: TaskOwnerTable?
+    /// For the table, under its lock.
+    var next: TaskOwner?
+    /// What the Swift runtime knows the handler by. Set by the task, and read by it.
+    var handler: UnsafeMutableRawPointer?
+    let lock = Lock()
+    /// Under the lock.
+    var state = State()
+  }
 
   private struct State {
     var isCancelled = false
@@ -31,13 +41,39 @@ class TaskOwner: @unchecked Sendable {
     }
   }
 
-  @inline(__always)
-  private final func withState<R>(_ body: (inout State) -> R) -> R {
-    lock.take(key)
-    defer { lock.give(key) }
-    return unsafe body(&guarded)
+  static var size: Int { MemoryLayout<Record>.size }
+
+  /// In memory for `size` bytes, until `deinitialize`.
+  init(in memory: UnsafeMutableRawPointer, of task: TaskIdentity, knownTo table: TaskOwnerTable?) {
+    unsafe record = memory.bindMemory(to: Record.self, capacity: 1)
+    unsafe record.initialize(to: Record(task: task, table: table))
+    table?.insert(self)
   }
-  private final var key: UInt { UInt(bitPattern: ObjectIdentifier(self)) }
+
+  func deinitialize() {
+    unsafe record.pointee.table?.remove(self)
+    unsafe record.deinitialize(count: 1)
+  }
+
+  @inline(__always)
+  private func withState<R>(_ body: (inout State) -> R) -> R {
+    unsafe record.pointee.lock.take(key)
+    defer { unsafe record.pointee.lock.give(key) }
+    return unsafe body(&record.pointee.state)
+  }
+  private var key: UInt { unsafe UInt(bitPattern: record) }
+
+  static func == (one: TaskOwner, other: TaskOwner) -> Bool { unsafe one.record == other.record }
+
+  var task: TaskIdentity { unsafe record.pointee.task }
+
+  /// For the table.
+  var next: TaskOwner? {
+    get { unsafe record.pointee.next }
+    nonmutating set { unsafe record.pointee.next = newValue }
+  }
+
+  // MARK: the scope; by the task
 
   /// The owner that the calling worker knows for `task`, the current one.
   static func of(_ task: TaskIdentity) -> TaskOwner? {
@@ -46,54 +82,50 @@ class TaskOwner: @unchecked Sendable {
 
   /// Runs `body` in the current task under one cancellation handler, which serves all of its waits on this worker.
   static func scope<R>(_ body: () async throws -> R) async rethrows -> R {
-    let owner = TaskOwner()
-    owner.begin(.current, nil)
-    defer { owner.end(.current) }
-    return try await withTaskCancellationHandler {
-      try await body()
-    } onCancel: {
-      owner.cancel()
-    }
+    let owner = enter(for: nil)
+    defer { owner.leave() }
+    return try await body()
   }
 
   /// As the beginning of `scope(_:)`, for a task that will wait for `source` first: that has a home from the start, and
-  /// remembers the task. The same function has to call `leave`, with the record that this returns.
+  /// remembers the task. The same function has to call `leave`.
   ///
   /// A scope that is handed a closure is four more frames of the task.
-  final func enter(for source: BridgedFd) -> UnsafeMutableRawPointer? {
-    begin(.current, source)
-    return unsafe culvert_add_cancellation(
-      { if let this = unsafe $0 { unsafe Unretained<TaskOwner>(at: this).with { $0.cancel() } } },
-      Unretained(self).address)
+  static func enter(for source: BridgedFd?) -> TaskOwner {
+    let driver = IoDriver.current
+    let owner = unsafe TaskOwner(in: culvert_task_alloc(size), of: .current, knownTo: driver?.owners)
+    if let driver, let source { owner.begin(at: source.registration.info, of: driver) }
+    unsafe owner.record.pointee.handler = culvert_add_cancellation(
+      { if let memory = unsafe $0 { unsafe TaskOwner(at: memory).cancel() } }, owner.record)
+    return owner
   }
 
-  final func leave(_ record: UnsafeMutableRawPointer?) {
-    unsafe culvert_remove_cancellation(record)
-    end(.current)
+  private init(at memory: UnsafeMutableRawPointer) {
+    unsafe record = memory.assumingMemoryBound(to: Record.self)
   }
 
-  private final func begin(_ task: TaskIdentity, _ source: BridgedFd?) {
-    address.store(task.address, ordering: .relaxed)
-    guard let driver = IoDriver.current else { return }
-    driver.owners.insert(self, of: task)
-    guard let info = source?.registration.info else { return }
+  private func begin(at source: RegistrationInfo, of driver: IoDriver) {
     // One that is refused is refused again, and told so, when it first waits.
-    try? driver.handle.addIoSource(info)
-    withState { state in
-      state.place = info
-      info.remember(task)
-    }
+    try? driver.handle.addIoSource(source)
+    _ = moves(to: source, task)
   }
 
-  final var task: TaskIdentity { TaskIdentity(address: address.load(ordering: .relaxed)) }
+  func leave() {
+    unsafe culvert_remove_cancellation(record.pointee.handler)
+    withState { state in
+      state.place?.forget(task)
+      state.place = nil
+    }
+    deinitialize()
+    unsafe culvert_task_dealloc(record)
+  }
 
-  @inline(__always)
-  final func owns(_ task: TaskIdentity) -> Bool { self.task == task }
+  // MARK: waiting
 
   /// Parks the task's waiter, unless the task has been cancelled. The place is noted and the waiter kept under one
   /// lock, so a cancellation finds both or neither.
   @inline(__always)
-  final func park<Place: ParkingPlace>(_ waiter: Waiter, at place: Place, for request: Place.Request)
+  func park<Place: ParkingPlace>(_ waiter: Waiter, at place: Place, for request: Place.Request)
     -> Parking
   {
     withState { state in
@@ -104,25 +136,15 @@ class TaskOwner: @unchecked Sendable {
 
   /// Notes where the task is about to wait, and has it remembered there; false if the task has been cancelled. What cancels it
   /// from now on has it forgotten there.
-  final func moves(to place: some ParkingPlace, _ task: TaskIdentity) -> Bool {
+  func moves(to place: some ParkingPlace, _ task: TaskIdentity) -> Bool {
     withState { $0.moves(to: place, task) }
   }
 
-  private final func cancel() {
+  private func cancel() {
     let place = withState { state in
       state.isCancelled = true
       return state.place
     }
     place?.cancelWait(of: task)
-  }
-
-  private final func end(_ task: TaskIdentity) {
-    // Where this is not the worker that knows it, that one has ended, and knows nobody any more.
-    IoDriver.current?.owners.remove(self, of: task)
-    address.store(0, ordering: .relaxed)
-    withState { state in
-      state.place?.forget(task)
-      state.place = nil
-    }
   }
 }

@@ -2,8 +2,25 @@
 // The owners of the tasks that live on one thread, by task: a hash table whose chains run through the owners themselves. A
 // dictionary would take twice the memory for each connection, and its hash more time than all else that is done here.
 
-/// Owners by their tasks. An owner is in one table at most.
-struct TaskOwnerTable: ~Copyable {
+/// Owners by their tasks, each until it is removed. Safe from any thread: a task may end its scope elsewhere, when its worker has ended.
+final class TaskOwnerTable: Sendable {
+  private let chains = Locked(TaskOwnerChains())
+
+  /// The owner that has that task now. It lasts while that task is in its scope.
+  subscript(task: TaskIdentity) -> TaskOwner? { chains.withLock { $0[task] } }
+
+  func insert(_ owner: TaskOwner) { chains.withLock { $0.insert(owner) } }
+
+  /// Removes an owner, if it is here.
+  func remove(_ owner: TaskOwner) { chains.withLock { $0.remove(owner) } }
+
+  func removeAll() { chains.withLock { $0.removeAll() } }
+
+  var count: Int { chains.withLock { $0.count } }
+  var capacity: Int { chains.withLock { $0.capacity } }
+}
+
+private struct TaskOwnerChains: ~Copyable {
   private var chains: [TaskOwner?] = Array(repeating: nil, count: leastCapacity)
   private(set) var count = 0
 
@@ -20,62 +37,56 @@ struct TaskOwnerTable: ~Copyable {
     return Int(spread >> 32) & (capacity - 1)
   }
 
-  /// The owner that has that task now.
   subscript(task: TaskIdentity) -> TaskOwner? {
     var owner = chains[index(of: task)]
     while let found = owner {
-      if found.owns(task) { return found }
-      owner = unsafe found.next
+      if found.task == task { return found }
+      owner = found.next
     }
     return nil
   }
 
-  mutating func insert(_ owner: TaskOwner, of task: TaskIdentity) {
+  mutating func insert(_ owner: TaskOwner) {
     if count >= capacity { resize(to: capacity * 2) }
-    link(owner, of: task)
+    link(owner)
     count += 1
   }
 
-  /// Removes the owner that has that task, if it is here. What a burst of tasks took goes back.
-  mutating func remove(_ owner: TaskOwner, of task: TaskIdentity) {
-    let index = index(of: task)
-    if chains[index] === owner {
-      chains[index] = unsafe owner.next
+  /// What a burst of tasks took goes back.
+  mutating func remove(_ owner: TaskOwner) {
+    let index = index(of: owner.task)
+    if chains[index] == owner {
+      chains[index] = owner.next
     } else {
       var before = chains[index]
-      while let found = before, unsafe found.next !== owner { before = unsafe found.next }
+      while let found = before, found.next != owner { before = found.next }
       guard let before else { return }
-      unsafe before.next = owner.next
+      before.next = owner.next
     }
-    unsafe owner.next = nil
     count -= 1
     if capacity > Self.keptCapacity, count < capacity / 8 { resize(to: capacity / 4) }
   }
 
   mutating func removeAll() {
-    for index in chains.indices { while let owner = takeFirst(of: index) { unsafe owner.next = nil } }
     chains = Array(repeating: nil, count: Self.leastCapacity)
     count = 0
   }
 
-  private mutating func link(_ owner: TaskOwner, of task: TaskIdentity) {
-    let index = index(of: task)
-    unsafe owner.next = chains[index]
+  private mutating func link(_ owner: TaskOwner) {
+    let index = index(of: owner.task)
+    owner.next = chains[index]
     chains[index] = owner
   }
 
-  private mutating func takeFirst(of index: Int) -> TaskOwner? {
-    guard let owner = chains[index] else { return nil }
-    chains[index] = unsafe owner.next
-    return owner
-  }
-
   private mutating func resize(to capacity: Int) {
-    var old = TaskOwnerTable()
-    swap(&old.chains, &chains)
+    let old = chains
     chains = Array(repeating: nil, count: capacity)
-    for index in old.chains.indices {
-      while let owner = old.takeFirst(of: index) { link(owner, of: owner.task) }
+    for first in old {
+      var owner = first
+      while let found = owner {
+        owner = found.next
+        link(found)
+      }
     }
   }
 }

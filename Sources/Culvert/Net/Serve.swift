@@ -153,7 +153,7 @@ private final class Service: Sendable {
 
   let server: Server
   private let runtime: Runtime
-  fileprivate let handler: Handler
+  private let handler: Handler
   private let onError: OnError
 
   init(_ server: Server, on runtime: Runtime, _ handler: @escaping Handler, _ onError: @escaping OnError) {
@@ -165,37 +165,25 @@ private final class Service: Sendable {
 
   func begin(_ stream: StreamSocket, in group: inout ThrowingDiscardingTaskGroup<any Error>) {
     server.begin()
-    let attendance = Attendance(stream, self)
-    group.addTask(executorPreference: runtime.nextInTurn) { await attendance.run() }
-  }
-
-  func end(_ stream: StreamSocket, after error: (any Error)?) {
-    if let error { onError(error, stream) }
-    stream.close()
-    server.end(hasFailed: error != nil)
-  }
-}
-
-/// A connection, and the owner of its task: all that the task needs, in one object, so that its frames are small.
-private final class Attendance: TaskOwner, @unchecked Sendable {
-  private let stream: StreamSocket
-  private let service: Service
-
-  init(_ stream: StreamSocket, _ service: Service) {
-    self.stream = stream
-    self.service = service
+    group.addTask(executorPreference: runtime.nextInTurn) { await self.attend(stream) }
   }
 
   @inline(__always)
-  func run() async {
-    let record = unsafe enter(for: stream)
+  private func attend(_ stream: StreamSocket) async {
+    let owner = TaskOwner.enter(for: stream)
     var failure: (any Error)?
     do {
-      try await service.handler(stream)
+      try await handler(stream)
     } catch {
       failure = error
     }
-    unsafe leave(record)
-    service.end(stream, after: failure)
+    owner.leave()
+    end(stream, after: failure)
+  }
+
+  private func end(_ stream: StreamSocket, after error: (any Error)?) {
+    if let error { onError(error, stream) }
+    stream.close()
+    server.end(hasFailed: error != nil)
   }
 }
