@@ -14,6 +14,7 @@
 
 _Thread_local void *culvert_thread_loop = NULL;
 _Thread_local void *culvert_thread_room = NULL;
+_Thread_local uintptr_t culvert_thread_home = 0;
 _Thread_local struct culvert_entry culvert_thread_entry;
 _Thread_local int culvert_thread_budget = 0;
 _Thread_local long culvert_thread_wake = 0;
@@ -83,6 +84,7 @@ static void *run_thread(void *argument) {
   start.body(start.context);
   culvert_thread_loop = NULL;
   culvert_thread_room = NULL;
+  culvert_thread_home = 0;
   return NULL;
 }
 

@@ -43,6 +43,11 @@ extern _Thread_local void *culvert_thread_room;
 static inline void *culvert_current_room(void) { return culvert_thread_room; }
 static inline void culvert_set_current_room(void *room) { culvert_thread_room = room; }
 
+/// The driver that this thread runs, as the sources that it watches know it, or 0.
+extern _Thread_local uintptr_t culvert_thread_home;
+static inline uintptr_t culvert_current_home(void) { return culvert_thread_home; }
+static inline void culvert_set_current_home(uintptr_t home) { culvert_thread_home = home; }
+
 /// Where the task of this thread will wait that enters its room next, and what for.
 struct culvert_entry {
   const void *place;

@@ -52,7 +52,7 @@ final class IoDriver: @unchecked Sendable {
     lobby = Lobby()
     handle = IoDriverHandle(loop, IoDriverUnparker(doorbell), lobby, limits, time)
     alarm = Alarm(loop, handle.timers)
-    unsafe handle.driver = self
+    unsafe handle.driver = Unretained(self)
     unsafe loop.owner = self
   }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What other threads may hold of a driver.
 
+import CCulvert
+
 /// Ends a driver's poll from another thread.
 struct IoDriverUnparker: Sendable {
   private let doorbell: UvAsync
@@ -35,7 +37,7 @@ final class IoDriverHandle: Sendable {
   private let sources = Locked(SourceList())
   private let mailbox: Inbox<Message>
   /// Worker thread only; `nil` once the driver has ended.
-  nonisolated(unsafe) unowned(unsafe) var driver: IoDriver?
+  nonisolated(unsafe) var driver: Unretained<IoDriver>?
 
   init(
     _ loop: UvLoop, _ unparker: IoDriverUnparker, _ lobby: Lobby, _ limits: Limits, _ time: VirtualTime?
@@ -55,6 +57,13 @@ final class IoDriverHandle: Sendable {
   /// Whether the calling thread is this driver's.
   @inline(__always)
   var isCurrent: Bool { mark.isCurrent }
+
+  /// Its address, for whoever has noted that of a home.
+  var address: UInt { unsafe UInt(bitPattern: Unretained(self).address) }
+
+  /// The address of the handle of the calling thread's driver; 0 where there is none.
+  @inline(__always)
+  static var currentAddress: UInt { culvert_current_home() }
 
   /// The descriptors that the driver holds now.
   var registrationCount: Int { sources.withLock { $0.count } }
@@ -79,7 +88,7 @@ final class IoDriverHandle: Sendable {
   func removeIoSource(_ info: RegistrationInfo) {
     if origin.isElsewhere { return }
     if isCurrent, let driver = unsafe driver {
-      info.release(from: driver)
+      driver.with { info.release(from: $0) }
     } else if !mailbox.post(.release(info)) {
       didRelease(info)  // the driver has ended, or is about to, and closes its handles itself
     }
@@ -89,8 +98,8 @@ final class IoDriverHandle: Sendable {
   func update(_ info: RegistrationInfo) {
     if origin.isElsewhere {
       info.end(.shutDown)
-    } else if isCurrent, let driver = unsafe driver, !driver.isEnding {
-      info.reconcile(with: driver)
+    } else if let driver = currentDriver {
+      driver.with { info.reconcile(with: $0) }
     } else if info.markQueued(), !mailbox.post(.update(info)) {
       info.end(.shutDown)
     }
@@ -99,8 +108,8 @@ final class IoDriverHandle: Sendable {
   /// Runs `action` on the driver's thread, now or soon; false when the driver has ended.
   func perform(_ action: @escaping @Sendable (IoDriver) -> Void) -> Bool {
     if origin.isElsewhere { return false }
-    if isCurrent, let driver = unsafe driver, !driver.isEnding {
-      action(driver)
+    if let driver = currentDriver {
+      driver.with { action($0) }
       return true
     }
     return mailbox.post(.perform(action))
@@ -109,6 +118,13 @@ final class IoDriverHandle: Sendable {
   /// Runs the job of a task that has waited in the lobby, on this driver's thread; if that has ended, somewhere.
   func run(_ waiter: Lobby.Woken) {
     if !mailbox.post(.wake(waiter)) { waiter.handOn() }
+  }
+
+  /// The driver, on its own thread and until it begins to end.
+  @inline(__always)
+  private var currentDriver: Unretained<IoDriver>? {
+    guard isCurrent, let driver = unsafe driver, driver.with({ !$0.isEnding }) else { return nil }
+    return driver
   }
 
   func didRelease(_ info: RegistrationInfo) {

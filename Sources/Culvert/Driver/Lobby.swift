@@ -38,7 +38,7 @@ nonisolated(nonsending) private func waitInRoom(_ room: Unretained<WaitingRoom>)
   private var room: WaitingRoom?
   /// What tells this lobby from others, and its thread: its room's address.
   private(set) var mark: UInt = 0
-  private var previous: UnsafeMutableRawPointer?
+  private var previous: (room: UnsafeMutableRawPointer?, home: UInt) = (nil, 0)
   #if FaultInjection
     /// What the task that is expected has failing: it is not the current one any more when its wait is set up.
     private var script: Faults.Script?
@@ -56,11 +56,15 @@ nonisolated(nonsending) private func waitInRoom(_ room: Unretained<WaitingRoom>)
 
   /// Makes the calling thread this lobby's, until `leave` gives it back to whoever had it.
   func enter() {
-    unsafe previous = culvert_current_room()
+    unsafe previous = (culvert_current_room(), culvert_current_home())
     unsafe culvert_set_current_room(UnsafeMutableRawPointer(bitPattern: mark))
+    culvert_set_current_home(unsafe handle?.address ?? 0)
   }
 
-  func leave() { unsafe culvert_set_current_room(previous) }
+  func leave() {
+    unsafe culvert_set_current_room(previous.room)
+    culvert_set_current_home(unsafe previous.home)
+  }
 
   // MARK: entering; by a task that runs on this lobby's thread
 

@@ -21,24 +21,25 @@ struct ReadinessState<Waiter> {
     case ended(Ending)
   }
 
+  /// First come, first woken. The first is inline, so one waiter costs no allocation.
+  private var first: Parked?
+  // Small ones, where the first leaves room for them.
+
   /// Cached: true means "try first". Starts set, a would-block clears it, an event sets it.
   private(set) var ready: IoEventInterest = [.readable, .writable]
   /// The directions that the driver should keep armed. It asks for this when it acts, never for an older copy.
   private(set) var wanted: IoEventInterest = []
   private(set) var ending: Ending?
-
-  /// First come, first woken. The first is inline, so one waiter costs no allocation.
-  private var first: Parked?
-  private var rest: [Parked] = []
   /// The directions woken in the driver's current turn. libuv polls again within a turn while its event array is
   /// full, before any job has run: those repeats find no waiter, and mean nothing.
   private var wokenThisTurn: IoEventInterest = []
+  private var rest: [Parked] = []
   private var turn: UInt64 = 0
 
   fileprivate struct Parked {
     let key: UInt
-    let interest: IoEventInterest
     let waiter: Waiter
+    let interest: IoEventInterest
   }
 
   /// The waiters to wake, in the order they came.
@@ -60,7 +61,7 @@ struct ReadinessState<Waiter> {
     if let ending { return .ended(ending) }
     let now = ready.intersection(interest)
     if !now.isEmpty { return .ready(now) }
-    let parked = Parked(key: key, interest: interest, waiter: waiter())
+    let parked = Parked(key: key, waiter: waiter(), interest: interest)
     if first == nil { first = parked } else { rest.append(parked) }
     let update = !wanted.isSuperset(of: interest)
     wanted.formUnion(interest)

@@ -81,21 +81,20 @@ extension RegistrationInfo: ParkingPlace {
 
   /// Has the driver arm what is wanted.
   func settle() {
-    let home = withState { $0.home }
-    home?.update(self)
+    home?.with { $0.update(self) }
   }
 
   func cancelWait(of task: TaskIdentity) {
-    let waiter = withState { state in
+    let waiter = withState { readiness in
       forget(task)
-      return state.readiness.cancel(key: task.address)
+      return readiness.cancel(key: task.address)
     }
     waiter?.wake(.cancelled)
   }
 
   /// The waiter of that task, which waits here no more and has not been woken.
   func takeWaiter(of task: TaskIdentity) -> Waiter? {
-    withState { $0.readiness.cancel(key: task.address) }
+    withState { $0.cancel(key: task.address) }
   }
 
   @inline(__always)

@@ -7,55 +7,55 @@ import Synchronization
 /// The record of one I/O source. The poll handle's `data` points at it, and keeps it alive until libuv's close
 /// callback, so an event always finds it.
 final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
-  /// The process that it was made in. Elsewhere, in a fork, nobody would ever wake a waiter.
-  let origin = ProcessOrigin()
-  let limits = WaitLimits()
+  // There is one for each connection, so the small fields come first, where they fill up what the base class leaves.
+
   /// It was made here, so that libuv can watch it is no question.
   let isPollable: Bool
-  private let lock = Lock()
-  /// Under the lock. In place, and not `Locked`: that would be an allocation for each connection.
-  @exclusivity(unchecked) private var guarded = State()
-  /// What is known to be ready, and `homeBit`: read and cleared without the lock, added to under it. A clear that `state` has
+  /// Worker thread only. What `poll` watches for.
+  private var armed: IoEventInterest = []
+  /// What is known to be ready, and `homeBit`: read and cleared without the lock, added to under it. A clear that `readiness` has
   /// not heard of is told it first thing by whoever takes the lock next; one that comes too late, after an event, does no harm,
   /// for whoever parks then has the direction armed, and it reports again.
   private let known = Atomic(ReadinessState<Waiter>().ready.rawValue)
   /// In `known`: this source has a home.
   private static let homeBit: UInt8 = 0x80
+  /// The process that it was made in. Elsewhere, in a fork, nobody would ever wake a waiter.
+  let origin = ProcessOrigin()
+  private let lock = Lock()
+  /// An update for this record is in its driver's mailbox. Under the lock; cleared in the critical section that reads `wanted`.
+  @exclusivity(unchecked) private var isQueued = false
+  /// Worker thread only. libuv has a handle for it, be it one that is being closed.
+  private var isWatched = false
+  let limits = WaitLimits()
+  /// Under the lock. In place, and not `Locked`: that would be an allocation for each connection.
+  @exclusivity(unchecked) private var readiness = ReadinessState<Waiter>()
   /// The task that may wait in its worker's lobby, for its cancellation is sure to come here: its owner knows this for the place
   /// where the task waited last, or it has a handler for this wait. 0 when there is none. Set by that task, on the home's thread,
   /// and cleared by it and, under the lock, by its cancellation.
   let regular = Atomic<UInt>(0)
-  /// The mark of the home's lobby; 0 before there is a home.
-  private let homeLobby = Atomic<UInt>(0)
+  /// The address of the handle of the driver that watches this source, which is kept; 0 before there is one. Set once, under the
+  /// lock, by the first wait.
+  private let homeAddress = Atomic<UInt>(0)
 
   /// Worker thread only. Made at the first real wait: a socket that never blocks never touches the loop.
   private var poll: UvPoll?
-  /// Worker thread only. What `poll` watches for.
-  private var armed: IoEventInterest = []
-  /// Worker thread only. Set while `poll` is, which the driver outlives: it closes all that it has before it goes.
-  private var driver: Unretained<IoDriver>?
 
   /// Its place among its home's sources. Under the lock of those.
   @exclusivity(unchecked) nonisolated(unsafe) var links = SourceLinks()
-
-  struct State {
-    var readiness = ReadinessState<Waiter>()
-    /// The driver that watches this source; set once, by the first wait.
-    var home: IoDriverHandle?
-    /// An update for this record is in its driver's mailbox. Cleared in the critical section that reads `wanted`.
-    var isQueued = false
-  }
 
   init(adopting number: Int32, isPollable: Bool) {
     self.isPollable = isPollable
     super.init(adopting: number)
   }
 
+  deinit { home?.release() }
+
+  /// The readiness as of the last event or wait, and whatever else is under the lock.
   @inline(__always)
-  func withState<R>(_ body: (inout State) -> R) -> R {
+  func withState<R>(_ body: (inout ReadinessState<Waiter>) -> R) -> R {
     lock.take(key)
     defer { lock.give(key) }
-    return unsafe body(&guarded)
+    return unsafe body(&readiness)
   }
   private var key: UInt { UInt(bitPattern: ObjectIdentifier(self)) }
 
@@ -79,8 +79,14 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   /// Whether this is the thread of the home.
   @inline(__always)
   var isAtHome: Bool {
-    let home = homeLobby.load(ordering: .relaxed)
-    return home != 0 && home == Lobby.currentMark
+    let home = homeAddress.load(ordering: .relaxed)
+    return home != 0 && home == IoDriverHandle.currentAddress
+  }
+
+  var home: Unretained<IoDriverHandle>? {
+    unsafe UnsafeRawPointer(bitPattern: homeAddress.load(ordering: .acquiring)).map {
+      unsafe Unretained(at: $0)
+    }
   }
 
   /// A try would have blocked. That the peer has finished is never taken back.
@@ -92,23 +98,23 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   /// One look at, or change of, the readiness, which knows of all clears until then.
   @inline(__always)
   func withReadiness<R>(_ body: (inout ReadinessState<Waiter>) -> R) -> R {
-    withState { state in
+    withState { readiness in
       let before = IoEventInterest(rawValue: known.load(ordering: .relaxed) & ~Self.homeBit)
-      state.readiness.clear(state.readiness.ready.subtracting(before))
+      readiness.clear(readiness.ready.subtracting(before))
       defer {
-        let added = state.readiness.ready.subtracting(before)
+        let added = readiness.ready.subtracting(before)
         if !added.isEmpty { known.bitwiseOr(added.rawValue, ordering: .relaxed) }
       }
-      return body(&state.readiness)
+      return body(&readiness)
     }
   }
 
   /// Wakes all who wait and refuses those who come. Returns the driver that has to let go of it, if any.
   @discardableResult
   func end(_ reason: ReadinessState<Waiter>.Ending) -> IoDriverHandle? {
-    let (woken, home) = withState { ($0.readiness.end(reason), $0.home) }
+    let woken = withState { $0.end(reason) }
     woken.wake(reason == .closed ? .closed : .shutDown)
-    return home
+    return home?.with { $0 }
   }
 
   /// Has who waits for `interest`, and who comes next, look again, though nothing was reported.
@@ -117,16 +123,15 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   }
 
   /// Whether waits here are refused with `.closed`, the descriptor being open or not.
-  var refusesWaits: Bool { withState { $0.readiness.ending == .closed } }
+  var refusesWaits: Bool { withState { $0.ending == .closed } }
 
   var hasHome: Bool { known.load(ordering: .relaxed) & Self.homeBit != 0 }
 
   /// Makes `handle` the home of this source; false when it has one, or nobody can wait here any more.
   func bind(to handle: IoDriverHandle) -> Bool {
-    withState { state in
-      if state.home != nil || state.readiness.ending != nil { return false }
-      state.home = handle
-      homeLobby.store(handle.lobby.mark, ordering: .relaxed)
+    withState { readiness in
+      if hasHome || readiness.ending != nil { return false }
+      homeAddress.store(unsafe UInt(bitPattern: Unretained(keeping: handle).address), ordering: .releasing)
       known.bitwiseOr(Self.homeBit, ordering: .relaxed)
       return true
     }
@@ -134,9 +139,9 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
 
   /// True for the caller that has to put the record into its driver's mailbox.
   func markQueued() -> Bool {
-    withState { state in
-      defer { state.isQueued = true }
-      return !state.isQueued
+    withState { _ in
+      defer { unsafe isQueued = true }
+      return unsafe !isQueued
     }
   }
 
@@ -161,9 +166,9 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
 
   /// Arms what is wanted now, no matter what was wanted when somebody asked for it.
   func reconcile(with driver: IoDriver) {
-    let (wanted, hasEnded) = withState { state in
-      state.isQueued = false
-      return (state.readiness.wanted, state.readiness.ending != nil)
+    let (wanted, hasEnded) = withState { readiness in
+      unsafe isQueued = false
+      return (readiness.wanted, readiness.ending != nil)
     }
     if hasEnded { return }
     if poll == nil {
@@ -171,10 +176,10 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
       guard acquire() else { return }  // closed: whoever did that wakes the waiters
       do throws(IoError) {
         poll = try driver.watch(self)
-        self.driver = Unretained(driver)
+        isWatched = true
       } catch {
         release()
-        let woken = withState { $0.readiness.dismiss() }
+        let woken = withState { $0.dismiss() }
         woken.wake(.failed(error.errno))
         return
       }
@@ -189,7 +194,7 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
     if let poll {
       self.poll = nil
       poll.close(armed: armed.rawValue)
-    } else if self.driver == nil {
+    } else if !isWatched {
       driver.handle.didRelease(self)
     }
   }
@@ -201,17 +206,17 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   }
 
   override func pollClosed() {
-    guard let driver else { return }
-    self.driver = nil
+    guard isWatched else { return }
+    isWatched = false
     // In this order: whoever hears that the number is closed may register another one at once.
-    driver.with { $0.handle.didRelease(self) }
+    home?.with { $0.didRelease(self) }
     release()
   }
 
   /// An event: marks the directions ready, then wakes those who wait for them.
   @inline(__always)
   private func wake(_ event: IoEventInterest, failed: Bool) {
-    driver?.with { driver in
+    home?.with { unsafe $0.driver }?.with { driver in
       let (woken, update) = markReadinessState(event, failed: failed, turn: driver.turn)
       if update { reconcile(with: driver) }
       let count = woken.wake(failed ? .error : .ready)
