@@ -122,12 +122,15 @@ final class IoDriver: @unchecked Sendable {
   func willArm() { armings &+= 1 }
 
   /// A poll callback woke that many tasks. The last thing such a callback does, for it may run jobs.
+  @inline(__always)
   func didWake(_ count: Int) {
     wakesSinceJobs += count
-    if wakesSinceJobs >= Self.wakesBeforeJobs {
-      forgetWakes()
-      host?.runReadyJobs()
-    }
+    if wakesSinceJobs >= Self.wakesBeforeJobs { runJobsEarly() }
+  }
+
+  private func runJobsEarly() {
+    forgetWakes()
+    host?.runReadyJobs()
   }
 
   private func forgetWakes() {

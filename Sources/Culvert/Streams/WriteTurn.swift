@@ -9,7 +9,7 @@ import Synchronization
 /// each. From the first task on that has to wait there is a queue, which sees to everything.
 package struct WriteTurn: ~Copyable, Sendable {
   /// What the word says; any other value is the address of the queue, which is kept by that.
-  private enum Word {
+  enum Word {
     static let free: UInt = 0
     static let taken: UInt = 1
     static let closed: UInt = 2
@@ -56,7 +56,8 @@ package struct WriteTurn: ~Copyable, Sendable {
     }
   }
 
-  private func makeQueue(insteadOf now: UInt) {
+  /// Nothing, if somebody else was faster.
+  func makeQueue(insteadOf now: UInt) {
     let queue = Unretained(keeping: TurnQueue(isTaken: now == Word.taken))
     let address = unsafe UInt(bitPattern: queue.address)
     if !change(from: now, to: address) { queue.release() }
