@@ -122,8 +122,22 @@ private actor Counter {
   }
 
   @Test func `a job that a timer makes ready does not wait for the poll`() async throws {
-    try await onOneWorker { _ in
+    var limits = Limits()
+    limits.jobsPerTurn = 1
+    try await onOneWorker(limits: limits) { worker in
       for _ in 0..<300 { try await sleep(for: .microseconds(10)) }
+      // Set in one turn, and due when the next job is done: it fires when the turn after that begins, before its poll.
+      await worker.idle()
+      try await Task(executorPreference: worker) {
+        let sleeper = Task(executorPreference: worker) { try await sleep(for: .milliseconds(1)) }
+        let busy = Task(executorPreference: worker) {
+          await Task.yield()
+          let start = ContinuousClock.now
+          while ContinuousClock.now - start < .milliseconds(5) {}
+        }
+        try await sleeper.value
+        await busy.value
+      }.value
     }
   }
 

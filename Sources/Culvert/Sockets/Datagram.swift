@@ -30,6 +30,7 @@ public struct Datagram: Sendable {
   // By reference: nearly nobody asks for it, and everybody would pay for copying it.
   private let arrival: Arrival?
 
+  @inline(__always)
   init(_ raw: UnsafeMutablePointer<culvert_arrival>) {
     count = unsafe raw.pointee.count
     size = unsafe raw.pointee.size

@@ -6,16 +6,28 @@ import CCulvert
 
 extension SocketAddress {
   /// Lends the kernel's form of the address and its length in bytes; the pointer ends with the call.
+  @inline(__always)
   func withSockaddr<R>(
     _ body: (UnsafePointer<sockaddr>, socklen_t) throws(IoError) -> R
   ) throws(IoError) -> R {
+    try unsafe withUnsafeTemporaryAllocation(of: sockaddr_storage.self, capacity: 1) {
+      (room) throws(IoError) -> R in
+      let raw = unsafe UnsafeMutableRawPointer(room.baseAddress.unsafelyUnwrapped)
+      let length = unsafe store(in: raw)
+      return try unsafe body(raw.assumingMemoryBound(to: sockaddr.self), socklen_t(length))
+    }
+  }
+
+  /// Writes the kernel's form of the address to memory that has room for any; returns its length in bytes.
+  private func store(in memory: UnsafeMutableRawPointer) -> Int {
     switch storage {
     case .v4(let bits, let port):
       var raw = sockaddr_in()
       raw.sin_family = sa_family_t(AF_INET)
       raw.sin_port = port.bigEndian
       raw.sin_addr.s_addr = bits.bigEndian
-      return try unsafe lend(raw, length: MemoryLayout<sockaddr_in>.size, to: body)
+      unsafe memory.storeBytes(of: raw, as: sockaddr_in.self)
+      return MemoryLayout<sockaddr_in>.size
     case .v6(let address, let port):
       var raw = sockaddr_in6()
       raw.sin6_family = sa_family_t(AF_INET6)
@@ -23,16 +35,17 @@ extension SocketAddress {
       raw.sin6_addr = in6_addr(address)
       raw.sin6_scope_id = address.scope
       raw.sin6_flowinfo = address.flow
-      return try unsafe lend(raw, length: MemoryLayout<sockaddr_in6>.size, to: body)
+      unsafe memory.storeBytes(of: raw, as: sockaddr_in6.self)
+      return MemoryLayout<sockaddr_in6>.size
     case .unix(let path):
       var raw = sockaddr_un()
       raw.sun_family = sa_family_t(AF_UNIX)
       unsafe withUnsafeMutableBytes(of: &raw.sun_path) { unsafe $0.copyBytes(from: path) }
+      unsafe memory.storeBytes(of: raw, as: sockaddr_un.self)
       // With the NUL, where there is room for it. No path at all is how an unnamed socket is told, and an abstract name
       // is as long as it is: a NUL at its end would belong to it.
       let isWhole = path.isEmpty || path.first == 0
-      let used = isWhole ? path.count : min(path.count + 1, sockaddr_un.pathCapacity)
-      return try unsafe lend(raw, length: sockaddr_un.pathOffset + used, to: body)
+      return sockaddr_un.pathOffset + (isWhole ? path.count : min(path.count + 1, sockaddr_un.pathCapacity))
     }
   }
 
@@ -108,14 +121,4 @@ extension sockaddr_un {
 
   /// The path is the last member.
   static var pathOffset: Int { MemoryLayout<sockaddr_un>.size - pathCapacity }
-}
-
-private func lend<Address, R>(
-  _ address: Address, length: Int, to body: (UnsafePointer<sockaddr>, socklen_t) throws(IoError) -> R
-) throws(IoError) -> R {
-  try unsafe withUnsafePointer(to: address) { (pointer) throws(IoError) -> R in
-    try unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { (raw) throws(IoError) -> R in
-      try unsafe body(raw, socklen_t(length))
-    }
-  }
 }
