@@ -10,20 +10,29 @@ import CCulvert
 /// The cancellation record of a task that the runtime made. Its worker knows it by the task's address, for as long as its scope
 /// lasts; so a child task has none, nor has a task while it runs elsewhere: they take a handler of their own.
 @safe struct TaskOwner: Equatable, @unchecked Sendable {
-  private let record: UnsafeMutablePointer<Record>
+  // The parts have different users. Each is behind a pointer of its own, for to the thread sanitizer an access through one pointer
+  // is an access to all that it points to.
+  private let memory: UnsafeMutableRawPointer
 
-  @safe private struct Record: ~Copyable {
+  private struct Fixed {
     let task: TaskIdentity
     /// Where the task began its scope, if it was a worker's thread.
     let table: TaskOwnerTable?
-    /// For the table, under its lock.
-    var next: TaskOwner?
-    /// What the Swift runtime knows the handler by. Set by the task, and read by it.
-    var handler: UnsafeMutableRawPointer?
-    let lock = Lock()
-    /// Under the lock.
-    var state = State()
   }
+  private var fixed: UnsafeMutablePointer<Fixed> { unsafe memory.assumingMemoryBound(to: Fixed.self) }
+  /// What the Swift runtime knows the cancellation handler by. Set by the task, and read by it.
+  private var handler: UnsafeMutablePointer<UnsafeMutableRawPointer?> {
+    unsafe (memory + 16).assumingMemoryBound(to: UnsafeMutableRawPointer?.self)
+  }
+  /// For the table, under its lock.
+  private var link: UnsafeMutablePointer<TaskOwner?> {
+    unsafe (memory + 24).assumingMemoryBound(to: TaskOwner?.self)
+  }
+  /// Under the lock.
+  private var state: UnsafeMutablePointer<State> { unsafe (memory + 32).assumingMemoryBound(to: State.self) }
+  private var lock: UnsafeMutablePointer<Lock> { unsafe (memory + 56).assumingMemoryBound(to: Lock.self) }
+
+  static var size: Int { 64 }
 
   private struct State {
     var isCancelled = false
@@ -41,36 +50,41 @@ import CCulvert
     }
   }
 
-  static var size: Int { MemoryLayout<Record>.size }
-
   /// In memory for `size` bytes, until `deinitialize`.
   init(in memory: UnsafeMutableRawPointer, of task: TaskIdentity, knownTo table: TaskOwnerTable?) {
-    unsafe record = memory.bindMemory(to: Record.self, capacity: 1)
-    unsafe record.initialize(to: Record(task: task, table: table))
+    assert(MemoryLayout<Fixed>.size <= 16 && MemoryLayout<State>.size <= 24 && MemoryLayout<Lock>.size <= 8)
+    unsafe self.memory = memory
+    unsafe fixed.initialize(to: Fixed(task: task, table: table))
+    unsafe handler.initialize(to: nil)
+    unsafe link.initialize(to: nil)
+    unsafe state.initialize(to: State())
+    unsafe lock.initialize(to: Lock())
     table?.insert(self)
   }
 
   func deinitialize() {
-    unsafe record.pointee.table?.remove(self)
-    unsafe record.deinitialize(count: 1)
+    unsafe fixed.pointee.table?.remove(self)
+    unsafe lock.deinitialize(count: 1)
+    unsafe state.deinitialize(count: 1)
+    unsafe fixed.deinitialize(count: 1)
   }
 
   @inline(__always)
   private func withState<R>(_ body: (inout State) -> R) -> R {
-    unsafe record.pointee.lock.take(key)
-    defer { unsafe record.pointee.lock.give(key) }
-    return unsafe body(&record.pointee.state)
+    unsafe lock.pointee.take(key)
+    defer { unsafe lock.pointee.give(key) }
+    return unsafe body(&state.pointee)
   }
-  private var key: UInt { unsafe UInt(bitPattern: record) }
+  private var key: UInt { unsafe UInt(bitPattern: memory) }
 
-  static func == (one: TaskOwner, other: TaskOwner) -> Bool { unsafe one.record == other.record }
+  static func == (one: TaskOwner, other: TaskOwner) -> Bool { unsafe one.memory == other.memory }
 
-  var task: TaskIdentity { unsafe record.pointee.task }
+  var task: TaskIdentity { unsafe fixed.pointee.task }
 
   /// For the table.
   var next: TaskOwner? {
-    get { unsafe record.pointee.next }
-    nonmutating set { unsafe record.pointee.next = newValue }
+    get { unsafe link.pointee }
+    nonmutating set { unsafe link.pointee = newValue }
   }
 
   // MARK: the scope; by the task
@@ -95,13 +109,13 @@ import CCulvert
     let driver = IoDriver.current
     let owner = unsafe TaskOwner(in: culvert_task_alloc(size), of: .current, knownTo: driver?.owners)
     if let driver, let source { owner.begin(at: source.registration.info, of: driver) }
-    unsafe owner.record.pointee.handler = culvert_add_cancellation(
-      { if let memory = unsafe $0 { unsafe TaskOwner(at: memory).cancel() } }, owner.record)
+    unsafe owner.handler.pointee = culvert_add_cancellation(
+      { if let memory = unsafe $0 { unsafe TaskOwner(at: memory).cancel() } }, owner.memory)
     return owner
   }
 
   private init(at memory: UnsafeMutableRawPointer) {
-    unsafe record = memory.assumingMemoryBound(to: Record.self)
+    unsafe self.memory = memory
   }
 
   private func begin(at source: RegistrationInfo, of driver: IoDriver) {
@@ -111,13 +125,13 @@ import CCulvert
   }
 
   func leave() {
-    unsafe culvert_remove_cancellation(record.pointee.handler)
+    unsafe culvert_remove_cancellation(handler.pointee)
     withState { state in
       state.place?.forget(task)
       state.place = nil
     }
     deinitialize()
-    unsafe culvert_task_dealloc(record)
+    unsafe culvert_task_dealloc(memory)
   }
 
   // MARK: waiting
