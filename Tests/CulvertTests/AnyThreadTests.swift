@@ -132,18 +132,18 @@ import Testing
     try await withRuntime(workers: 2) { home in
       for round in 0..<rounds(ci: 20, stress: 2_000) {
         let clogged = try TcpStream.clogged()
-        let bridge = clogged.stream
-        try home.workers[0].driver.handle.addIoSource(bridge.registration.info)
+        let stream = clogged.stream
+        try home.workers[0].driver.handle.addIoSource(stream.registration.info)
         let begun = Tally()
         async let waiting: Void = everywhere(home) { number in
           let interest: IoEventInterest = number % 2 == 0 ? .readable : .writable
           begun.add()
-          #expect(await failure { try await bridge.ready(for: interest) } == .closed)
+          #expect(await failure { try await stream.ready(for: interest) } == .closed)
         }
         try await begun.reached(round % 10)
-        bridge.close()
+        stream.close()
         try await waiting
-        await bridge.closed()
+        await stream.closed()
       }
     }
   }

@@ -77,7 +77,7 @@ import Testing
     var configuration = Runtime.Configuration(workers: 1)
     configuration.limits.shutDownGrace = .zero
     let gate = Gate()
-    let task = try await withRuntime(configuration) { runtime in
+    let (task, owners) = try await withRuntime(configuration) { runtime in
       let started = Gate()
       let task = runtime.spawn {
         started.open()
@@ -85,9 +85,11 @@ import Testing
         return Worker.current == nil
       }
       try await started.passed()
-      return task
+      return (task, runtime.workers[0].driver.owners)
     }
+    #expect(owners.count > 0)
     gate.open()
     #expect(try await task.value)
+    #expect(owners.count == 0)
   }
 }

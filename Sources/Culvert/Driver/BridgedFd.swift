@@ -45,11 +45,6 @@ public class BridgedFd: @unchecked Sendable, CustomStringConvertible {
     self.init(try AsyncRegistration(adopting: descriptor))
   }
 
-  /// As `AsyncRegistration.init(owning:)`.
-  convenience init(owning fd: Int32) throws(IoError) {
-    self.init(try AsyncRegistration(owning: fd))
-  }
-
   final var descriptor: Descriptor { registration.info }
 
   /// The descriptor's number, for system calls that do not close it. Valid until this is closed.

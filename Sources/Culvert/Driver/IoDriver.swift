@@ -164,7 +164,6 @@ final class IoDriver: @unchecked Sendable {
     loop.leave()
     lobby.leave()
     handle.releaseAll()
-    owners.removeAll()
     unsafe handle.driver = nil
   }
 

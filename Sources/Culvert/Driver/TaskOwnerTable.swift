@@ -14,8 +14,6 @@ final class TaskOwnerTable: Sendable {
   /// Removes an owner, if it is here.
   func remove(_ owner: TaskOwner) { chains.withLock { $0.remove(owner) } }
 
-  func removeAll() { chains.withLock { $0.removeAll() } }
-
   var count: Int { chains.withLock { $0.count } }
   var capacity: Int { chains.withLock { $0.capacity } }
 }
@@ -65,11 +63,6 @@ private struct TaskOwnerChains: ~Copyable {
     }
     count -= 1
     if capacity > Self.keptCapacity, count < capacity / 8 { resize(to: capacity / 4) }
-  }
-
-  mutating func removeAll() {
-    chains = Array(repeating: nil, count: Self.leastCapacity)
-    count = 0
   }
 
   private mutating func link(_ owner: TaskOwner) {

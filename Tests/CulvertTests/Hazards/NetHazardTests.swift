@@ -76,7 +76,7 @@ import Testing
   {
     try await onOneWorker { worker in
       let fd = try Socket.stream(for: address.family, during: "test")
-      let bridge = try BridgedFd(owning: fd)
+      let bridge = BridgedFd(try AsyncRegistration(owning: fd))
       try Socket.bind(fd, to: address, during: "test")
       let own = try Socket.localAddress(fd, during: "test")
       if try Socket.connect(fd, to: own, during: "test") == false {
