@@ -23,6 +23,9 @@ TESTS_NEED := libuv openssl curl python3
 IN_BENCHMARKS := --package-path Benchmarks
 STATIC := -c release --static-swift-stdlib
 MEASURED := Examples/.build/release/echo --port 0
+# All tests at once would queue up at the Swift runtime's locks and for descriptors. Not every Swift can be told.
+WIDTH := --experimental-maximum-parallelization-width
+FEW_AT_ONCE = $(shell swift test --help-hidden 2>&1 | grep -o -m 1 -e '$(WIDTH)' | sed 's/$$/ 4/')
 EACH_SWIFT_FILE := find . \( -name '.build*' -o -name .git \) -prune -o -name '*.swift' -print0 | xargs -0
 
 help: ## list the verbs (this is the default)
@@ -61,7 +64,7 @@ chat-tls: ## host a chat over TLS, with a certificate for a day; it says how to 
 
 test: ## run the library's tests; ARGS='--filter TEXT' some of them
 	@scripts/setup $(TESTS_NEED)
-	swift test $(ARGS)
+	swift test $(FEW_AT_ONCE) $(ARGS)
 
 test-libuv: ## run them on the libuv installed at DIR, with io_uring and without (Linux; scripts/build-libuv)
 	@scripts/test-libuv '$(DIR)' $(ARGS)
@@ -87,17 +90,17 @@ format: ## format all Swift files
 tsan: ## run the library's tests under the thread sanitizer
 	@scripts/setup $(TESTS_NEED)
 	swift build --build-tests $(TSAN)
-	swift test --skip-build $(TSAN) $(ARGS)
+	swift test --skip-build $(FEW_AT_ONCE) $(TSAN) $(ARGS)
 
 asan: ## run the library's tests under the address sanitizer, with its check for leaks on Linux
 	@scripts/setup $(TESTS_NEED)
-	LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/leaks.txt:print_suppressions=0 swift test --disable-xctest $(ASAN) $(ARGS)
+	LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/leaks.txt:print_suppressions=0 swift test --disable-xctest $(FEW_AT_ONCE) $(ASAN) $(ARGS)
 
 chaos: ## run the library's tests while system calls fail at random; SEED=N replays a run
 	@scripts/setup $(TESTS_NEED)
 	swift build --build-tests $(CHAOS)
 	@seed=$${SEED:-$$(date +%s)}; echo "chaos: SEED=$$seed"; \
-	  CULVERT_CHAOS_SEED=$$seed swift test --skip-build $(CHAOS) $(ARGS) || { echo "replay: make chaos SEED=$$seed"; exit 1; }
+	  CULVERT_CHAOS_SEED=$$seed swift test --skip-build $(FEW_AT_ONCE) $(CHAOS) $(ARGS) || { echo "replay: make chaos SEED=$$seed"; exit 1; }
 
 stress: ## run the tests with the hazards' full counts, one after the other, in a release build; some 20 minutes
 	@scripts/setup $(TESTS_NEED)

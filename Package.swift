@@ -63,11 +63,14 @@ let package = Package(
       name: "CulvertTLS", dependencies: ["Culvert", "CCulvert", "COpenSSL", "CCulvertTLS"],
       swiftSettings: strict),
     .target(name: "CulvertTesting", dependencies: ["Culvert", "CCulvert"], swiftSettings: strict),
+    .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
     .testTarget(
-      name: "CulvertTests", dependencies: ["Culvert", "CulvertTLS", "CulvertTesting", "CCulvert"],
+      name: "CulvertTests",
+      dependencies: ["Culvert", "CulvertTLS", "CulvertTesting", "CCulvert", "TestTools"],
       swiftSettings: strict),
     .testTarget(
-      name: "CulvertTLSTests", dependencies: ["CulvertTLS", "Culvert", "CulvertTesting", "CCulvert"],
+      name: "CulvertTLSTests",
+      dependencies: ["CulvertTLS", "Culvert", "CulvertTesting", "CCulvert", "TestTools"],
       swiftSettings: strict),
   ]
 )

@@ -15,8 +15,17 @@ extension Worker {
   /// the worker has ended.
   public func idle() async { await waitUntilIdle() }
 
-  /// As `idle()`, and `condition` holds: it is asked on the worker's thread each time that the worker is idle.
+  /// As `idle()`, and `condition` holds: it is asked on the worker's thread while the worker is idle, every millisecond or so,
+  /// for what makes it hold may happen on another thread.
   public func idle(where condition: @escaping @Sendable () -> Bool) async {
-    await waitUntilIdle(where: condition)
+    let holds = Locked(false)
+    while true {
+      let isIdle = await waitUntilIdle {
+        holds.withLock { $0 = condition() }
+        return true
+      }
+      if !isIdle || holds.withLock({ $0 }) { return }
+      do { try await Task.sleep(for: .milliseconds(1)) } catch { return }
+    }
   }
 }

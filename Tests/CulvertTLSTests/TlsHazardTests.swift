@@ -18,7 +18,18 @@ import Testing
     }
   }
 
-  private static func byte(_ position: Int) -> UInt8 { UInt8(position % 251) }
+  /// What the streams carry: number n is the rest of n by 251. Cut from one array, for a debug build takes a lock of the
+  /// Swift runtime for each step of a `map` over a range.
+  private static func bytes(_ range: Range<Int>) -> [UInt8] {
+    let start = range.lowerBound % 251
+    return Array(all[start..<start + range.count])
+  }
+
+  private static let all: [UInt8] = {
+    var all = (0..<251).map { UInt8($0) }
+    while all.count < 600_000 { all += all }
+    return all
+  }()
 
   @Test(arguments: [TlsVersion.v12, .v13])
   func `over TLS, writes and reads that are cancelled at any moment lose no byte and send none twice`(
@@ -33,7 +44,7 @@ import Testing
         var (dice, position) = (Dice(state: 7), 0)
         for _ in 0..<count {
           let size = dice.roll(4) == 0 ? dice.roll(300_000) : dice.roll(2_000)
-          let bytes = (position..<position + size).map(Self.byte)
+          let bytes = Self.bytes(position..<position + size)
           let write = Task.onWorker(worker) { () -> Int in
             do {
               try await client.write(bytes)
@@ -65,7 +76,7 @@ import Testing
           hasEnded = true
           continue
         }
-        let expected = (position..<position + some.count).map(Self.byte)
+        let expected = Self.bytes(position..<position + some.count)
         try #require(some == expected, "after \(position) bytes")
         position += some.count
       }
@@ -81,7 +92,7 @@ import Testing
         let (client, inner) = try await contexts.tcpPair()
         let (outer, server) = try await TcpStream.loopbackPair()
         async let copied = copyBidirectional(inner, outer)
-        let bytes = (0..<500_000).map(Self.byte)
+        let bytes = Self.bytes(0..<500_000)
         async let first: Void = {
           if firstIsClient {
             try await client.write(bytes)
@@ -131,7 +142,7 @@ import Testing
     let contexts = try Contexts()
     try await onOneWorker { _ in
       let (client, server) = try await contexts.tcpPair()
-      let bytes = (0..<300_000).map(Self.byte)
+      let bytes = Self.bytes(0..<300_000)
       async let written: Void = {
         try await client.write(bytes)
         try await client.shutdown()
@@ -207,7 +218,7 @@ import Testing
         script.add(.fail(EAGAIN), to: [.send, .receive], times: 500, chance: 0.2)
         try await script.run {
           let (client, server) = try await contexts.tcpPair()
-          let bytes = (0..<200_000).map(Self.byte)
+          let bytes = Self.bytes(0..<200_000)
           async let written: Void = {
             // Many records, and so many calls.
             for start in stride(from: 0, to: bytes.count, by: 500) {

@@ -3,24 +3,25 @@
 import CCulvert
 import Culvert
 import Foundation
+import TestTools
 
 /// A running program: its output can be waited for, line by line, and it can be typed to. For one task at a time.
 final class Tool {
-  private let process: pid_t
+  private let program: Program
   private let reader: BufferedReader<PipeReader>
   private let input: PipeWriter
 
   /// Runs `command` until `body` is through, and ends it then.
   static func with<R>(_ command: [String], _ body: (Tool) async throws -> R) async throws -> R {
     let tool = try Tool(command)
-    defer { tool.end() }
+    defer { tool.program.end() }
     return try await body(tool)
   }
 
   private init(_ command: [String]) throws {
     let (output, outputEnd) = try pipeEnds()
     let (inputEnd, input) = try pipeEnds()
-    process = try spawn(command, input: inputEnd, output: outputEnd)
+    program = try spawn(command, input: inputEnd, output: outputEnd)
     reader = BufferedReader(try PipeReader(adopting: OwnedFd(adopting: output)))
     self.input = try PipeWriter(adopting: OwnedFd(adopting: input))
   }
@@ -43,11 +44,6 @@ final class Tool {
 
   func type(_ text: String) async throws { try await input.write(text) }
 
-  private func end() {
-    kill(process, SIGKILL)
-    _ = waitpid(process, nil, 0)
-  }
-
   /// What `command` prints until it ends by itself.
   static func output(_ command: [String]) async throws -> String {
     try await with(command) { try await $0.rest() }
@@ -58,14 +54,12 @@ final class Tool {
   static func runToEnd(_ command: [String]) throws -> String {
     let (output, outputEnd) = try pipeEnds()
     let (inputEnd, input) = try pipeEnds()
-    let process = try spawn(command, input: inputEnd, output: outputEnd)
+    let program = try spawn(command, input: inputEnd, output: outputEnd)
     close(input)
     _ = fcntl(output, F_SETFL, 0)
     let data = FileHandle(fileDescriptor: output, closeOnDealloc: true).readDataToEndOfFile()
-    var status: Int32 = 0
-    _ = unsafe waitpid(process, &status, 0)
     let text = String(decoding: data, as: UTF8.self)
-    if status != 0 { throw Unmet("\(command.joined(separator: " ")): \(text)") }
+    if program.waitForEnd() != 0 { throw Unmet("\(command.joined(separator: " ")): \(text)") }
     return text
   }
 }
@@ -78,22 +72,12 @@ private func pipeEnds() throws -> (reading: Int32, writing: Int32) {
 }
 
 /// Starts a program, whose errors go where its output goes, and closes its ends here.
-private func spawn(_ command: [String], input: Int32, output: Int32) throws -> pid_t {
-  var actions = unsafe posix_spawn_file_actions_t()
-  unsafe posix_spawn_file_actions_init(&actions)
+private func spawn(_ command: [String], input: Int32, output: Int32) throws -> Program {
   defer {
-    unsafe posix_spawn_file_actions_destroy(&actions)
     close(input)
     close(output)
   }
-  unsafe posix_spawn_file_actions_adddup2(&actions, input, 0)
-  for number: Int32 in [1, 2] { unsafe posix_spawn_file_actions_adddup2(&actions, output, number) }
-  var arguments = unsafe command.map { unsafe strdup($0) } + [nil]
-  defer { for index in unsafe arguments.indices { unsafe free(arguments[index]) } }
   // Other programs wait in their reads and writes.
   for end in [input, output] { _ = fcntl(end, F_SETFL, 0) }
-  var process: pid_t = 0
-  let code = unsafe posix_spawnp(&process, command[0], &actions, nil, &arguments, environ)
-  if code != 0 { throw IoError(errno: code, during: "start \(command[0])") }
-  return process
+  return try Program(command, input: input, output: output, errors: output)
 }

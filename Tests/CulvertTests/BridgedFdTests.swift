@@ -224,11 +224,11 @@ import Testing
     try await onOneWorker(limits: limits) { worker in
       let pairs = try (0..<3).map { _ in try socketPair() }
       let bridges = try pairs.map { try BridgedFd(adopting: $0.0) }
+      // Before anybody waits: a task on the pool would have the shared runtime watch them.
+      for bridge in bridges[..<2] { try worker.driver.handle.addIoSource(bridge.registration.info) }
       let waits = bridges[..<2].map { bridge in
         Task { await failure { try await bridge.asyncCall(.readable, readByte) } }
       }
-      // Both must have bound to this worker, not to the shared one.
-      for bridge in bridges[..<2] { try worker.driver.handle.addIoSource(bridge.registration.info) }
       #expect(await failure { try await bridges[2].asyncCall(.readable, readByte) } == .limitReached)
       await bridges[0].closed()
       await worker.idle()

@@ -10,7 +10,7 @@ import Testing
   func `chunks are what was written, and then comes the end`(place: Place) async throws {
     try await place.run {
       let (client, server) = try await TcpStream.loopbackPair()
-      let bytes = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 / 5) }
+      let bytes = countingBytes(300_000)
       async let written: Void = {
         try await client.write(bytes)
         try client.shutdown()

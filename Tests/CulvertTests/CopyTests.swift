@@ -30,7 +30,7 @@ import Testing
       let (client, near) = try await TcpStream.loopbackPair()
       let (far, server) = try UnixStream.pair()
       async let counts = copyBidirectional(near, far, bufferSize: 1000)
-      let request = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 / 7) }
+      let request = countingBytes(300_000)
       async let sent: Void = {
         try await client.write(request)
         try client.shutdown()

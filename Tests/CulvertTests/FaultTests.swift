@@ -31,7 +31,7 @@
 
     private func echoRoundTrip(_ size: Int) async throws {
       let (client, server) = try await connected()
-      let sent = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+      let sent = countingBytes(size)
       async let written: Void = {
         try await client.write(sent)
         try client.shutdown()

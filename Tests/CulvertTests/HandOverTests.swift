@@ -73,17 +73,35 @@ import Testing
     await runtime.shutDown()
   }
 
+  @Test func `whoever waits for an idle worker and a condition notices what another thread makes hold`()
+    async throws
+  {
+    try await onOneWorker { worker in
+      let (asked, holds) = (Tally(), Tally())
+      async let idle: Void = worker.idle {
+        asked.add()
+        return holds.value == 1
+      }
+      try await asked.reached(1)
+      await worker.idle()  // it sleeps now, or is about to
+      holds.add()
+      await idle
+    }
+  }
+
   @Test func `a task that is still busy when its runtime ends goes on elsewhere`() async throws {
     var configuration = Runtime.Configuration(workers: 1)
     configuration.limits.shutDownGrace = .zero
     let runtime = try Runtime(configuration)
-    let begun = Gate()
+    let (begun, ending) = (Gate(), Gate())
     let busy = runtime.spawn {
       begun.open()
+      try await ending.passed()
       while Worker.current != nil { await Task.yield() }
       return true
     }
     try await begun.passed()
+    ending.open()
     await runtime.shutDown()
     #expect(try await busy.value)
   }

@@ -35,21 +35,26 @@ import Testing
       let (mine, theirs) = try socketPair()
       defer { close(theirs) }
       let bridge = try BridgedFd(adopting: mine)
-      let busy = Task(executorPreference: worker) { while !Task.isCancelled { await Task.yield() } }
-      #expect(writeByte(theirs, 3))
-      // As after a would-block: only the loop can tell now.
-      bridge.clearReadiness(.readable)
-      #expect(try await bridge.asyncCall(.readable, readByte) == 3)
-      busy.cancel()
+      try await Task(executorPreference: worker) {
+        let busy = Task(executorPreference: worker) { while !Task.isCancelled { await Task.yield() } }
+        #expect(writeByte(theirs, 3))
+        // As after a would-block: only the loop can tell now.
+        bridge.clearReadiness(.readable)
+        let byte = try await bridge.asyncCall(.readable, readByte)
+        #expect(byte == 3)
+        busy.cancel()
+      }.value
     }
   }
 
   @Test func `a sleep ends beside a task that never waits`() async throws {
     try await onOneWorker { worker in
-      let busy = Task(executorPreference: worker) { while !Task.isCancelled { await Task.yield() } }
-      // The loop's timer counts whole milliseconds, and may find that it fired too soon.
-      for _ in 0..<20 { try await sleep(for: .milliseconds(1)) }
-      busy.cancel()
+      try await Task(executorPreference: worker) {
+        let busy = Task(executorPreference: worker) { while !Task.isCancelled { await Task.yield() } }
+        // The loop's timer counts whole milliseconds, and may find that it fired too soon.
+        for _ in 0..<20 { try await sleep(for: .milliseconds(1)) }
+        busy.cancel()
+      }.value
     }
   }
 

@@ -11,7 +11,7 @@ import Testing
   func `what is written arrives, and then the end`(place: Place) async throws {
     try await place.run {
       let (reader, writer) = try PipeReader.pair()
-      let bytes = (0..<500_000).map { UInt8(truncatingIfNeeded: $0 / 3) }
+      let bytes = countingBytes(500_000)
       async let written: Void = {
         try await writer.write(bytes)
         try writer.shutdown()

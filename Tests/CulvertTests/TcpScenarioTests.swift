@@ -110,7 +110,7 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool {
     try await place.run {
       let listener = try await TcpListener.bind(address)
       async let served: Void = listener.serve { try await echo($0) }
-      for size in [0, 1, 20, 1024] { try await talk(to: listener, (0..<size).map { UInt8($0 % 251) }) }
+      for size in [0, 1, 20, 1024] { try await talk(to: listener, countingBytes(size)) }
       await listener.closed()
       try await served
     }

@@ -2,6 +2,7 @@
 // One UDP socket: each way to send and to receive, peers, what arrives with a datagram, cancellation, its end.
 import CCulvert
 import CulvertTesting
+import TestTools
 import Testing
 
 @testable import Culvert
@@ -33,7 +34,7 @@ struct UdpPair: Sendable {
       let pair = try await UdpPair(address)
       let (target, sender) = (try pair.other.localAddress, try pair.one.localAddress)
       for size in [0, 1, 2, 511, 512, 1472, 1473, 9000, 65_506, 65_507] {
-        let sent = (0..<size).map { UdpBytes.at($0) }
+        let sent = countingBytes(size)
         try await pair.one.send(sent, to: target)
         let (bytes, datagram) = try await pair.other.receive(upTo: 65_535)
         #expect(isSame(bytes, sent))
@@ -184,10 +185,6 @@ struct UdpPair: Sendable {
 }
 
 /// What is sent at each place of a datagram.
-enum UdpBytes {
-  static func at(_ index: Int) -> UInt8 { UInt8(truncatingIfNeeded: index &* 31 &+ index >> 8) }
-}
-
 @Suite(.timeLimit(watchdog)) struct UdpTaskTests {
   @Test(arguments: Place.allCases)
   func `a cancelled receive throws, and no datagram is lost or doubled`(place: Place) async throws {
@@ -265,13 +262,9 @@ enum UdpBytes {
   func `socat's datagrams arrive, and it gets the answers`() async throws {
     let socket = try await UdpSocket.bind("127.0.0.1:0")
     let (mine, theirs) = try UnixStream.pair()
-    let socat = try spawn(
-      ["/usr/bin/socat", "-t5", "-", "UDP4:\(try socket.localAddress)"], over: theirs.fd)
-    // It would stay: a process that is started on one of the pool's threads inherits its signal mask.
-    defer {
-      kill(socat, SIGKILL)
-      reap(socat)
-    }
+    let command = ["/usr/bin/socat", "-t5", "-", "UDP4:\(try socket.localAddress)"]
+    let socat = try Program(command, input: theirs.fd, output: theirs.fd)
+    defer { socat.end() }
     theirs.close()
     try await mine.write("question")
     let (first, datagram) = try await socket.receive(upTo: 100)

@@ -3,6 +3,7 @@
 import CCulvert
 import CulvertTesting
 import Foundation
+import TestTools
 import Testing
 
 @testable import Culvert
@@ -61,7 +62,7 @@ struct UnixDatagramPair: Sendable {
       let client = try await UnixDatagram.bind(home)
       let sizes = [0, 1, 511, 4096, 65_536, 200_000]
       for size in sizes {
-        let sent = (0..<size).map { UdpBytes.at($0) }
+        let sent = countingBytes(size)
         try await client.send(sent, to: address)
         let (bytes, datagram) = try await server.receive(upTo: 300_000)
         #expect(isSame(bytes, sent) && datagram.size == size && !datagram.isTruncated)
@@ -289,10 +290,9 @@ struct UnixDatagramPair: Sendable {
     }()
     let (mine, theirs) = try UnixStream.pair()
     let socat = ["/usr/bin/socat", "-t", "600", "-", "UNIX-SENDTO:\(path),bind=\(home)"]
-    let child = try spawn(socat, over: theirs.fd)
+    let child = try Program(socat, input: theirs.fd, output: theirs.fd)
     defer {
-      kill(child, SIGKILL)
-      reap(child)
+      child.end()
       unsafe unlink(home)
     }
     theirs.close()
@@ -313,7 +313,7 @@ struct UnixDatagramPair: Sendable {
       wait
       """
     let (mine, theirs) = try UnixStream.pair()
-    let child = try spawn(["/bin/sh", "-c", script], over: theirs.fd)
+    let child = try Program(["/bin/sh", "-c", script], input: theirs.fd, output: theirs.fd)
     theirs.close()
     let line = try #require(try await BufferedReader(mine).readLine())
     let socat = try #require(pid_t(line))
@@ -322,7 +322,7 @@ struct UnixDatagramPair: Sendable {
     let (bytes, datagram) = try await socket.receive(upTo: 10)
     #expect(try bytes == Array("ABC".utf8) && datagram.sender == .unix(path: path))
     kill(socat, SIGKILL)
-    reap(child)
+    child.waitForEnd()
   }
 
   // MARK: faults

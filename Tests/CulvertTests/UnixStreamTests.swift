@@ -3,6 +3,7 @@
 import CCulvert
 import CulvertTesting
 import Foundation
+import TestTools
 import Testing
 
 @testable import Culvert
@@ -30,34 +31,14 @@ struct UnixConnection: Sendable {
 /// Runs a program of the system's with that input, and returns what it prints. Nobody else inherits its ends.
 func output(of program: String, _ arguments: [String], input: String) async throws -> String {
   let (mine, theirs) = try UnixStream.pair()
-  let child = try spawn([program] + arguments, over: theirs.fd)
+  let child = try Program([program] + arguments, input: theirs.fd, output: theirs.fd)
   theirs.close()
   try await mine.write(input)
   try mine.shutdown()
   var all: [UInt8] = []
   while let some = try await mine.read(upTo: 1000) { all += some }
-  reap(child)
+  child.waitForEnd()
   return String(decoding: all, as: UTF8.self)
-}
-
-/// Starts a program whose input and output are `fd`. (Foundation's Process reads beyond a directory entry while it looks
-/// for open descriptors, which stops a run under the address sanitizer.)
-func spawn(_ words: [String], over fd: Int32) throws -> pid_t {
-  var actions = unsafe posix_spawn_file_actions_t()
-  unsafe posix_spawn_file_actions_init(&actions)
-  defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-  for standard in [0, 1] as [Int32] { unsafe posix_spawn_file_actions_adddup2(&actions, fd, standard) }
-  var arguments = unsafe words.map { unsafe strdup($0) } + [nil]
-  defer { unsafe arguments.forEach { unsafe free($0) } }
-  var child: pid_t = 0
-  try #require(unsafe posix_spawn(&child, words[0], &actions, nil, &arguments, environ) == 0)
-  return child
-}
-
-/// Waits for the end of a program that is about to end.
-func reap(_ child: pid_t) {
-  var status: Int32 = 0
-  while unsafe waitpid(child, &status, 0) < 0, culvert_errno() == EINTR {}
 }
 
 func isInstalled(_ program: String) -> Bool { FileManager.default.isExecutableFile(atPath: program) }

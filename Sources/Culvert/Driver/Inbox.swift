@@ -58,8 +58,11 @@ final class Inbox<Message>: @unchecked Sendable {
       state.hasRung = false
       if !state.messages.isEmpty { swap(&state.messages, &messages) }
     }
-    messages.forEach(body)
-    messages.removeAll(keepingCapacity: messages.capacity <= Self.keptCapacity)
+    // Most turns bring none.
+    if !messages.isEmpty {
+      messages.forEach(body)
+      messages.removeAll(keepingCapacity: messages.capacity <= Self.keptCapacity)
+    }
     spare = messages
   }
 

@@ -83,10 +83,12 @@ final class IdleWatch: ParkingPlace {
 
 extension Worker {
   /// Returns when the worker has nothing to run, its poll has found nothing, and `condition` holds then; or when the task
-  /// is cancelled, or the worker has ended.
-  package func waitUntilIdle(where condition: @escaping @Sendable () -> Bool = { true }) async {
-    _ = await idle.wait(for: condition)
+  /// is cancelled, or the worker has ended: then it is false.
+  @discardableResult
+  package func waitUntilIdle(where condition: @escaping @Sendable () -> Bool = { true }) async -> Bool {
+    await idle.wait(for: condition) == .ready
   }
+
   /// Turns in which the worker has run something: a runtime with a time of its own counts them, so that it can be told whether
   /// anything has happened between two moments.
   package var busyTurns: Int { idle.busyTurns }

@@ -137,10 +137,11 @@ private final class Naps: Sendable {
     var configuration = Runtime.Configuration(workers: 2)
     configuration.limits.shutDownGrace = .zero
     let runtime = try Runtime(configuration)
-    let begun = Tally()
+    let (begun, ending) = (Tally(), Gate())
     let tasks = (0..<100).map { _ in
       runtime.spawn {
         begun.add()
+        try await ending.passed()
         // Ready at any time: the end finds them in the queue.
         for _ in 0..<200 { await Task.yield() }
         while Worker.current != nil { await Task.yield() }
@@ -148,6 +149,7 @@ private final class Naps: Sendable {
       }
     }
     try await begun.reached(100)
+    ending.open()
     await runtime.shutDown()
     var sum = 0
     for task in tasks { sum += try await task.value }
