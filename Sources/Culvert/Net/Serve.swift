@@ -63,11 +63,12 @@ extension ListenerSocket {
       // Nobody else's streams come there.
       { try await handler(unsafe unsafeDowncast($0, to: Stream.self)) },
       { onError($0, unsafe unsafeDowncast($1, to: Stream.self)) })
+    let shares = service.shares
     let failure = try? await withThrowingDiscardingTaskGroup(returning: IoError?.self) { group in
       do throws(IoError) {
         while true {
           let batch = Batch()
-          group.addTask { await TaskOwner.scope { await self.attend(batch, of: service) } }
+          group.addTask { await TaskOwner.scope { await self.attend(batch, of: service, shares) } }
           if try await batch.isLast { break }
         }
         if server.isDraining { close() }
@@ -83,7 +84,7 @@ extension ListenerSocket {
   }
 
   /// Accepts a batch of connections, and waits for the end of their handlers.
-  private func attend(_ batch: Batch, of service: Service) async {
+  private func attend(_ batch: Batch, of service: Service, _ shares: [Share]) async {
     // None of its tasks throws. One that does not say so costs each task two frames, and its start an allocation.
     try? await withThrowingDiscardingTaskGroup { group in
       do throws(IoError) {
@@ -91,7 +92,7 @@ extension ListenerSocket {
           guard let stream = try await nextConnection(for: service.server) else {
             return batch.end(.success(true))
           }
-          service.begin(stream, in: &group)
+          service.begin(stream, shares, in: &group)
         }
         batch.end(.success(false))
       } catch {
@@ -163,13 +164,21 @@ private final class Service: Sendable {
     self.onError = onError
   }
 
-  func begin(_ stream: StreamSocket, in group: inout ThrowingDiscardingTaskGroup<any Error>) {
+  /// Begins a task for `stream` on the worker whose turn it is.
+  func begin(
+    _ stream: StreamSocket, _ shares: [Share], in group: inout ThrowingDiscardingTaskGroup<any Error>
+  ) {
     server.begin()
-    group.addTask(executorPreference: runtime.nextInTurn) { await self.attend(stream) }
+    let worker = runtime.nextInTurn
+    let share = shares[worker.index]
+    share.accepted.streams.withLock { $0.append(stream) }
+    group.addTask(executorPreference: worker, operation: share.attendNext)
   }
 
+  var shares: [Share] { runtime.workers.map { _ in Share(of: self) } }
+
   @inline(__always)
-  private func attend(_ stream: StreamSocket) async {
+  func attend(_ stream: StreamSocket) async {
     let owner = TaskOwner.enter(for: stream)
     var failure: (any Error)?
     do {
@@ -185,5 +194,23 @@ private final class Service: Sendable {
     if let error { onError(error, stream) }
     stream.close()
     server.end(hasFailed: error != nil)
+  }
+}
+
+/// A worker's connections whose tasks have not begun. They are alike: whichever begins first attends to the first connection. So all of
+/// them run the same closure, and none has to have one of its own.
+private struct Share: Sendable {
+  final class Accepted: Sendable { let streams = Locked(JobQueue<StreamSocket>()) }
+
+  let accepted: Accepted
+  let attendNext: @Sendable @isolated(any) () async throws -> Void
+
+  init(of service: Service) {
+    let accepted = Accepted()
+    self.accepted = accepted
+    attendNext = {
+      guard let stream = accepted.streams.withLock({ $0.popFirst() }) else { return }
+      await service.attend(stream)
+    }
   }
 }
