@@ -184,7 +184,6 @@ struct UdpPair: Sendable {
   #endif
 }
 
-/// What is sent at each place of a datagram.
 @Suite(.timeLimit(watchdog)) struct UdpTaskTests {
   @Test(arguments: Place.allCases)
   func `a cancelled receive throws, and no datagram is lost or doubled`(place: Place) async throws {

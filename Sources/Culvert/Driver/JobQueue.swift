@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A queue of Swift jobs, and of what else comes and goes: a ring that grows and is then used again, so steady work allocates nothing. What a burst took
-// goes back.
+// A queue of Swift jobs, and of what else comes and goes: a ring that grows and is then used again, so steady work
+// allocates nothing. What a burst took goes back.
 
 /// First in, first out. Behind a pointer: an access needs no exclusivity check.
 @safe struct JobQueue<Job>: ~Copyable {
