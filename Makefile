@@ -140,10 +140,10 @@ counts: measured-programs ## count what echoes, connections and time limits cost
 	@scripts/setup strace python3 valgrind
 	cd Benchmarks && python3 -m unittest
 	python3 Benchmarks/counts.py --server '$(MEASURED)' --parts request,instructions,connection,idle \
-	  --max-epoll-ctl 0 --max-mallocs 0 --max-more-syscalls 0.05 --max-instructions 1950 --check-growth \
+	  --max-epoll-ctl 0 --max-mallocs 0 --max-more-syscalls 0.05 --max-instructions 1900 --check-growth \
 	  --max-connection-mallocs 5.2 --max-more-connection-syscalls 1 $(ARGS)
 	python3 Benchmarks/counts.py --server 'Benchmarks/.build/release/culvert-echo chunk' --parts memory \
-	  --max-connection-bytes 1900
+	  --max-connection-bytes 1800
 	python3 Benchmarks/connections.py --server '$(MEASURED)'
 	python3 Benchmarks/timeouts.py Examples/.build/release/timeouts
 

@@ -6,24 +6,23 @@ import Testing
 
 @Suite struct ReadinessMemoryTests {
   /// A state that has nothing cached, and these waiters.
-  private func state(_ waiters: KeyValuePairs<String, IoEventInterest>) -> ReadinessState<String> {
-    var state = ReadinessState<String>()
+  private func state(_ waiters: KeyValuePairs<NamedWaiter, IoEventInterest>) -> ReadinessState<NamedWaiter> {
+    var state = ReadinessState<NamedWaiter>()
     state.clear(.everything)
-    for (name, interest) in waiters { park(&state, name, interest) }
+    for (waiter, interest) in waiters { park(&state, waiter, interest) }
     return state
   }
 
-  private func park(_ state: inout ReadinessState<String>, _ name: String, _ interest: IoEventInterest) {
-    let key = UInt(name.utf8.first ?? 0)
-    guard case .parked = state.request(interest, key: key, waiter: name) else {
-      Issue.record("\(name) was not parked")
+  private func park(_ state: inout ReadinessState<NamedWaiter>, _ waiter: NamedWaiter, _ interest: IoEventInterest) {
+    guard case .parked = state.request(interest, waiter) else {
+      Issue.record("\(waiter.id) was not parked")
       return
     }
   }
 
   @Test func `whoever comes after a cancelled waiter is behind those who were there`() {
     var state = state(["a": .readable, "b": .readable])
-    #expect(state.cancel(key: UInt(UInt8(ascii: "a"))) == "a")
+    #expect(state.cancel("a") == "a")
     park(&state, "c", .readable)
     #expect(state.event(.readable, turn: 1, stopped: false).woken.all == ["b", "c"])
   }

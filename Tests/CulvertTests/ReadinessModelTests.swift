@@ -14,13 +14,15 @@ private struct Model: Hashable {
     var step = Step.trying
   }
 
-  var state = ReadinessState<Int>()
+  struct Waiter: Identifiable, Hashable { let id: Int }
+
+  var state = ReadinessState<Waiter>()
   var tasks: [Actor]
   /// What the loop watches for.
   var armed: IoEventInterest = []
   /// What would not block.
   var truth: IoEventInterest = []
-  var turn: UInt64 = 1
+  var turn: UInt8 = 1
   /// Somebody has asked the loop to arm what is wanted, and it has not yet done so.
   var isQueued = false
   var hasEnded = false
@@ -29,7 +31,7 @@ private struct Model: Hashable {
     case step(Int), cancel(Int), arrive(IoEventInterest), settle, report, fail, nextTurn, end
   }
 
-  func actions(turns: UInt64) -> [Action] {
+  func actions(turns: UInt8) -> [Action] {
     var all: [Action] = []
     for (index, task) in tasks.enumerated() {
       if ![.parked, .gone].contains(task.step) { all.append(.step(index)) }
@@ -82,7 +84,7 @@ private struct Model: Hashable {
       state.clear(interest)
       tasks[index].step = .requesting
     case .requesting:
-      switch state.request(interest, key: UInt(index), waiter: index) {
+      switch state.request(interest, Waiter(id: index)) {
       case .ready: tasks[index].step = .trying
       case .parked(let update):
         tasks[index].step = .parked
@@ -95,7 +97,7 @@ private struct Model: Hashable {
   }
 
   private mutating func cancel(_ index: Int) -> String? {
-    guard state.cancel(key: UInt(index)) == index else { return "cancel did not find its waiter" }
+    guard state.cancel(index)?.id == index else { return "cancel did not find its waiter" }
     tasks[index].step = .gone
     return nil
   }
@@ -109,13 +111,13 @@ private struct Model: Hashable {
     let (_, _) = fresh.event(events, turn: turn + 100, stopped: stopped)
     let idle = events.subtracting(waited)
     if !fresh.wanted.isDisjoint(with: idle) { return "armed without a waiter after an event of a new turn" }
-    let expected = before.waiting.filter { !$0.interest.isDisjoint(with: events) }.map { Int($0.key) }
+    let expected = before.waiting.filter { !$0.interest.isDisjoint(with: events) }.map(\.waiter)
     if woken.all != expected { return "woke \(woken.all), not \(expected)" }
     return wake(woken.all, to: .trying)
   }
 
-  private mutating func wake(_ woken: [Int], to step: Step) -> String? {
-    for index in woken {
+  private mutating func wake(_ woken: [Waiter], to step: Step) -> String? {
+    for index in woken.map(\.id) {
       guard tasks[index].step == .parked else { return "woke \(index) twice" }
       tasks[index].step = step
     }
@@ -130,7 +132,7 @@ private struct Model: Hashable {
   /// What must hold in every state; returns what does not.
   func violation() -> String? {
     let parked = tasks.indices.filter { tasks[$0].step == .parked }
-    if Set(state.waiting.map { Int($0.key) }) != Set(parked) { return "a parked task was lost" }
+    if Set(state.waiting.map(\.waiter.id)) != Set(parked) { return "a parked task was lost" }
     if hasEnded { return parked.isEmpty ? nil : "parked after the end" }
     if parked.contains(where: { !state.wanted.isSuperset(of: tasks[$0].interest) }) {
       return "parked for what nobody wants"

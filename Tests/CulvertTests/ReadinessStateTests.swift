@@ -3,8 +3,14 @@ import Testing
 
 @testable import Culvert
 
+/// A waiter that is only a name.
+struct NamedWaiter: Identifiable, Hashable, ExpressibleByStringLiteral {
+  let id: String
+  init(stringLiteral name: String) { id = name }
+}
+
 @Suite struct ReadinessStateTests {
-  typealias State = ReadinessState<String>
+  typealias State = ReadinessState<NamedWaiter>
 
   /// A state that has nothing cached, as after a would-block.
   private func drained() -> State {
@@ -13,15 +19,15 @@ import Testing
     return state
   }
 
-  private func park(_ state: inout State, _ name: String, _ interest: IoEventInterest, key: UInt) -> Bool? {
-    guard case .parked(let update) = state.request(interest, key: key, waiter: name) else { return nil }
+  private func park(_ state: inout State, _ waiter: NamedWaiter, _ interest: IoEventInterest) -> Bool? {
+    guard case .parked(let update) = state.request(interest, waiter) else { return nil }
     return update
   }
 
   @Test func `a fresh source is worth a try in both directions`() {
     var state = State()
     #expect(state.ready == [.readable, .writable])
-    guard case .ready(let now) = state.request(.readable, key: 1, waiter: "a") else {
+    guard case .ready(let now) = state.request(.readable, "a") else {
       Issue.record("parked")
       return
     }
@@ -31,49 +37,49 @@ import Testing
 
   @Test func `the first to wait has the direction armed, the next one finds it so`() {
     var state = drained()
-    #expect(park(&state, "a", .readable, key: 1) == true)
-    #expect(park(&state, "b", .readable, key: 2) == false)
-    #expect(park(&state, "c", .writable, key: 3) == true)
+    #expect(park(&state, "a", .readable) == true)
+    #expect(park(&state, "b", .readable) == false)
+    #expect(park(&state, "c", .writable) == true)
     #expect(state.wanted == [.readable, .writable])
   }
 
   @Test func `an event wakes all who wait for its direction, in the order they came, and nobody else`() {
     var state = drained()
-    for (key, name) in ["a", "b", "c"].enumerated() { _ = park(&state, name, .readable, key: UInt(key)) }
-    _ = park(&state, "w", .writable, key: 9)
+    for name in ["a", "b", "c"] as [NamedWaiter] { _ = park(&state, name, .readable) }
+    _ = park(&state, "w", .writable)
     let (woken, update) = state.event(.readable, turn: 1, stopped: false)
     #expect(woken.all == ["a", "b", "c"])
     #expect(!update)
-    #expect(state.waiting.map(\.key) == [9])
+    #expect(state.waiting.map(\.waiter) == ["w"])
     #expect(state.ready == .readable)
   }
 
   @Test func `a nudge sends on who waits for its direction, and who comes next, and arms nothing`() {
     var state = drained()
-    _ = park(&state, "a", .readable, key: 1)
-    _ = park(&state, "w", .writable, key: 2)
+    _ = park(&state, "a", .readable)
+    _ = park(&state, "w", .writable)
     #expect(state.nudge(.readable).all == ["a"])
-    #expect(state.waiting.map(\.key) == [2])
-    #expect(park(&state, "a", .readable, key: 1) == nil)
+    #expect(state.waiting.map(\.waiter) == ["w"])
+    #expect(park(&state, "a", .readable) == nil)
     state.clear(.readable)
     // Armed it was before, and stays until an event finds nobody.
-    #expect(park(&state, "a", .readable, key: 1) == false)
+    #expect(park(&state, "a", .readable) == false)
   }
 
   @Test func `a direction stays armed while its reader comes back`() {
     var state = drained()
-    _ = park(&state, "a", .readable, key: 1)
+    _ = park(&state, "a", .readable)
     for turn in 1...5 {
-      let (woken, update) = state.event(.readable, turn: UInt64(turn), stopped: false)
+      let (woken, update) = state.event(.readable, turn: UInt8(turn), stopped: false)
       #expect(woken.all == ["a"] && !update)
       state.clear(.readable)
-      #expect(park(&state, "a", .readable, key: 1) == false)
+      #expect(park(&state, "a", .readable) == false)
     }
   }
 
   @Test func `an event that finds nobody disarms, in the next turn and not in the one that woke somebody`() {
     var state = drained()
-    _ = park(&state, "a", .readable, key: 1)
+    _ = park(&state, "a", .readable)
     _ = state.event(.readable, turn: 1, stopped: false)
     let (_, repeated) = state.event(.readable, turn: 1, stopped: false)
     #expect(!repeated && state.wanted == .readable)
@@ -85,7 +91,7 @@ import Testing
     var state = drained()
     _ = state.event(.readable, turn: 1, stopped: false)  // between EAGAIN and clear
     state.clear(.readable)
-    #expect(park(&state, "a", .readable, key: 1) == true)
+    #expect(park(&state, "a", .readable) == true)
   }
 
   @Test(arguments: [IoEventInterest.readable, .writable])
@@ -97,12 +103,12 @@ import Testing
 
   @Test func `that the peer has finished is never taken back, and never armed again`() {
     var state = drained()
-    #expect(park(&state, "p", .peerFinished, key: 1) == true)
+    #expect(park(&state, "p", .peerFinished) == true)
     let (woken, update) = state.event(.peerFinished, turn: 1, stopped: false)
     #expect(woken.all == ["p"] && update)
     #expect(state.wanted.isEmpty)
     state.clear(.everything)
-    guard case .ready = state.request(.peerFinished, key: 1, waiter: "p") else {
+    guard case .ready = state.request(.peerFinished, "p") else {
       Issue.record("asked to be armed again")
       return
     }
@@ -110,30 +116,30 @@ import Testing
 
   @Test func `a failure wakes everybody and leaves nothing armed`() {
     var state = drained()
-    _ = park(&state, "r", .readable, key: 1)
-    _ = park(&state, "w", .writable, key: 2)
+    _ = park(&state, "r", .readable)
+    _ = park(&state, "w", .writable)
     let (woken, update) = state.event(.everything, turn: 1, stopped: true)
     #expect(woken.all == ["r", "w"] && !update)
     #expect(state.wanted.isEmpty)
     state.clear(.everything)
-    #expect(park(&state, "r", .readable, key: 1) == true)
+    #expect(park(&state, "r", .readable) == true)
   }
 
   @Test func `a cancelled waiter is given back once, and the others stay`() {
     var state = drained()
-    for (key, name) in ["a", "b", "c"].enumerated() { _ = park(&state, name, .readable, key: UInt(key)) }
-    #expect(state.cancel(key: 1) == "b")
-    #expect(state.cancel(key: 1) == nil)
-    #expect(state.cancel(key: 0) == "a")
+    for name in ["a", "b", "c"] as [NamedWaiter] { _ = park(&state, name, .readable) }
+    #expect(state.cancel("b") == "b")
+    #expect(state.cancel("b") == nil)
+    #expect(state.cancel("a") == "a")
     #expect(state.event(.readable, turn: 1, stopped: false).woken.all == ["c"])
   }
 
   @Test func `after the end everybody is sent away with the first reason`() {
     var state = drained()
-    _ = park(&state, "a", .readable, key: 1)
+    _ = park(&state, "a", .readable)
     #expect(state.end(.closed).all == ["a"])
     #expect(state.end(.shutDown).all.isEmpty)
-    guard case .ended(.closed) = state.request(.readable, key: 2, waiter: "b") else {
+    guard case .ended(.closed) = state.request(.readable, "b") else {
       Issue.record("not refused")
       return
     }
@@ -142,9 +148,9 @@ import Testing
 
   @Test func `a wait that could not be set up sends everybody away, and the next one is armed anew`() {
     var state = drained()
-    _ = park(&state, "a", .readable, key: 1)
+    _ = park(&state, "a", .readable)
     #expect(state.dismiss().all == ["a"])
-    #expect(park(&state, "b", .readable, key: 2) == true)
+    #expect(park(&state, "b", .readable) == true)
   }
 
   @Test func `the interests are libuv's own bits`() {

@@ -202,7 +202,7 @@ func greeted(by listener: TcpListener) async throws -> TcpStream {
   }
 
   /// A task that ends is looked for among all of its group, which must not be all connections that there are.
-  @Test func `connections are in groups of 128, whose tasks all run on the workers`() async throws {
+  @Test func `connections are in groups of 256, whose tasks all run on the workers`() async throws {
     try await withRuntime(workers: 1) { runtime in
       let listener = try await TcpListener.bind("127.0.0.1:0")
       let server = listener.server(grace: forever) { stream in
@@ -212,11 +212,11 @@ func greeted(by listener: TcpListener) async throws -> TcpStream {
       let before = runtime.workers[0].driver.owners.count
       let serving = runtime.spawn { try await server.run() }
       var clients: [TcpStream] = []
-      for _ in 0..<300 { clients.append(try await greeted(by: listener)) }
+      for _ in 0..<600 { clients.append(try await greeted(by: listener)) }
       // The task that was spawned, three groups, the connections.
-      #expect(runtime.workers[0].driver.owners.count - before == 1 + 3 + 300)
+      #expect(runtime.workers[0].driver.owners.count - before == 1 + 3 + 600)
       server.drain(within: .zero)
-      #expect(try await serving.value == ServeReport(cut: 300))
+      #expect(try await serving.value == ServeReport(cut: 600))
       for client in clients { client.close() }
       #expect(runtime.workers[0].driver.owners.count == before)
     }

@@ -46,8 +46,9 @@ struct TaskIdentity: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// A suspended task. Wake it once.
-struct Waiter {
+struct Waiter: Identifiable {
   let task: TaskIdentity
+  var id: TaskIdentity { task }
   /// When it began to wait, for reports.
   let since = MonotonicTime.ofTurn
   private let kind: Kind

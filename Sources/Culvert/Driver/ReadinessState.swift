@@ -8,8 +8,8 @@
 // - An event that finds no waiter ends that. So steady traffic costs no epoll_ctl, and an unread socket no spin.
 // - No event can be lost: whoever parks on a direction that is not armed has it armed, and it reports again.
 
-/// The readiness of one descriptor; `Waiter` is whatever the owner wakes a task with.
-struct ReadinessState<Waiter> {
+/// The readiness of one descriptor; `Waiter` is whatever the owner wakes a task with, and `cancel` finds it by its `id`.
+struct ReadinessState<Waiter: Identifiable> {
   /// Why nobody can wait here any more.
   enum Ending: Equatable { case closed, shutDown }
 
@@ -33,11 +33,10 @@ struct ReadinessState<Waiter> {
   /// The directions woken in the driver's current turn. libuv polls again within a turn while its event array is
   /// full, before any job has run: those repeats find no waiter, and mean nothing.
   private var wokenThisTurn: IoEventInterest = []
+  private var turn: UInt8 = 0
   private var rest: [Parked] = []
-  private var turn: UInt64 = 0
 
   fileprivate struct Parked {
-    let key: UInt
     let waiter: Waiter
     let interest: IoEventInterest
   }
@@ -55,13 +54,12 @@ struct ReadinessState<Waiter> {
     }
   }
 
-  /// Somebody wants to wait for any of `interest`. `key` is what `cancel` finds the waiter by.
-  mutating func request(_ interest: IoEventInterest, key: UInt, waiter: @autoclosure () -> Waiter) -> Request
-  {
+  /// Somebody wants to wait for any of `interest`.
+  mutating func request(_ interest: IoEventInterest, _ waiter: Waiter) -> Request {
     if let ending { return .ended(ending) }
     let now = ready.intersection(interest)
     if !now.isEmpty { return .ready(now) }
-    let parked = Parked(key: key, waiter: waiter(), interest: interest)
+    let parked = Parked(waiter: waiter, interest: interest)
     if first == nil { first = parked } else { rest.append(parked) }
     let update = !wanted.isSuperset(of: interest)
     wanted.formUnion(interest)
@@ -75,8 +73,10 @@ struct ReadinessState<Waiter> {
 
   /// The loop reported `events` in its turn number `turn`; `stopped` when it has disarmed the handle on its own.
   /// The driver must be told of `wanted` when `update` is true.
+  ///
+  /// Two turns with one number, 256 apart, are taken for one: a direction for which nobody has come is then reported once more.
   mutating func event(
-    _ events: IoEventInterest, turn: UInt64, stopped: Bool
+    _ events: IoEventInterest, turn: UInt8, stopped: Bool
   ) -> (woken: Woken, update: Bool) {
     if turn != self.turn {
       self.turn = turn
@@ -97,13 +97,13 @@ struct ReadinessState<Waiter> {
     return (woken, update)
   }
 
-  /// The task with this key no longer wants to wait. The direction stays armed until an event finds nobody.
-  mutating func cancel(key: UInt) -> Waiter? {
-    if let found = first, found.key == key {
+  /// That waiter no longer wants to wait. The direction stays armed until an event finds nobody.
+  mutating func cancel(_ id: Waiter.ID) -> Waiter? {
+    if let found = first, found.waiter.id == id {
       first = rest.isEmpty ? nil : rest.removeFirst()
       return found.waiter
     }
-    guard let index = rest.firstIndex(where: { $0.key == key }) else { return nil }
+    guard let index = rest.firstIndex(where: { $0.waiter.id == id }) else { return nil }
     return rest.remove(at: index).waiter
   }
 
@@ -127,8 +127,8 @@ struct ReadinessState<Waiter> {
   }
 
   /// Who waits for what, in the order they came.
-  var waiting: [(waiter: Waiter, key: UInt, interest: IoEventInterest)] {
-    ([first].compactMap { $0 } + rest).map { ($0.waiter, $0.key, $0.interest) }
+  var waiting: [(waiter: Waiter, interest: IoEventInterest)] {
+    ([first].compactMap { $0 } + rest).map { ($0.waiter, $0.interest) }
   }
 
   /// The directions that somebody waits for.

@@ -70,7 +70,7 @@ extension RegistrationInfo: ParkingPlace {
       if waiter.isCancelled { return .declined(.cancelled) }
       // It has been cancelled since, or may be: that is found out before it waits again.
       if waiter.mustBeRemembered, !isRegular(waiter.task) { return .declined(.ready) }
-      switch readiness.request(interest, key: waiter.task.address, waiter: waiter) {
+      switch readiness.request(interest, waiter) {
       case .ready: return .declined(.ready)
       case .ended(.closed): return .declined(.closed)
       case .ended(.shutDown): return .declined(.shutDown)
@@ -87,14 +87,14 @@ extension RegistrationInfo: ParkingPlace {
   func cancelWait(of task: TaskIdentity) {
     let waiter = withState { readiness in
       forget(task)
-      return readiness.cancel(key: task.address)
+      return readiness.cancel(task)
     }
     waiter?.wake(.cancelled)
   }
 
   /// The waiter of that task, which waits here no more and has not been woken.
   func takeWaiter(of task: TaskIdentity) -> Waiter? {
-    withState { $0.cancel(key: task.address) }
+    withState { $0.cancel(task) }
   }
 
   @inline(__always)

@@ -148,7 +148,7 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   /// What is known now, for a report: the directions that are cached as ready, those that are armed, and who waits.
   var snapshot: (ready: IoEventInterest, armed: IoEventInterest, waits: [Wait]) {
     withReadiness { readiness in
-      let waits = readiness.waiting.map { waiter, _, interest in
+      let waits = readiness.waiting.map { waiter, interest in
         Wait(task: waiter.task, interest: interest, since: waiter.since)
       }
       return (readiness.ready, readiness.wanted, waits)
@@ -217,7 +217,7 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   @inline(__always)
   private func wake(_ event: IoEventInterest, failed: Bool) {
     home?.with { unsafe $0.driver }?.with { driver in
-      let (woken, update) = markReadinessState(event, failed: failed, turn: driver.turn)
+      let (woken, update) = markReadinessState(event, failed: failed, turn: UInt8(truncatingIfNeeded: driver.turn))
       if update { reconcile(with: driver) }
       let count = woken.wake(failed ? .error : .ready)
       driver.didWake(count)
@@ -226,7 +226,7 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
 
   @inline(__always)
   private func markReadinessState(
-    _ event: IoEventInterest, failed: Bool, turn: UInt64
+    _ event: IoEventInterest, failed: Bool, turn: UInt8
   ) -> (woken: ReadinessState<Waiter>.Woken, update: Bool) {
     withReadiness { $0.event(event, turn: turn, stopped: failed) }
   }

@@ -19,20 +19,24 @@ final class TaskOwnerTable: Sendable {
 }
 
 private struct TaskOwnerChains: ~Copyable {
-  private var chains: [TaskOwner?] = Array(repeating: nil, count: leastCapacity)
+  private var chains = empty(capacity: leastCapacity)
   private(set) var count = 0
 
+  /// How long a chain is on average, at most. What is looked up here are waits that take the long way.
+  private static var perChain: Int { 4 }
   /// Room for that many is there from the start.
   private static var leastCapacity: Int { 64 }
   /// Room for that many is kept.
   private static var keptCapacity: Int { 4096 }
 
-  var capacity: Int { chains.count }
+  var capacity: Int { chains.count * Self.perChain }
+
+  private static func empty(capacity: Int) -> [TaskOwner?] { Array(repeating: nil, count: capacity / perChain) }
 
   /// Tasks lie 16 bytes apart at least. The factor spreads them over the upper bits.
   private func index(of task: TaskIdentity) -> Int {
     let spread = UInt64(task.address >> 4) &* 0x9E37_79B9_7F4A_7C15
-    return Int(spread >> 32) & (capacity - 1)
+    return Int(spread >> 32) & (chains.count - 1)
   }
 
   subscript(task: TaskIdentity) -> TaskOwner? {
@@ -73,7 +77,7 @@ private struct TaskOwnerChains: ~Copyable {
 
   private mutating func resize(to capacity: Int) {
     let old = chains
-    chains = Array(repeating: nil, count: capacity)
+    chains = Self.empty(capacity: capacity)
     for first in old {
       var owner = first
       while let found = owner {

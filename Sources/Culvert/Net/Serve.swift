@@ -127,7 +127,7 @@ extension ListenerSocket {
 /// Some of a server's connections. A group's task that ends is looked for among all the others of its group: in one group of
 /// 10,000, short connections would cost four times as much.
 private final class Batch: Sendable {
-  static let size = 128
+  static let size = 256
 
   private let outcome = Locked(Result<Bool, IoError>.success(true))
   private let latch = Latch()

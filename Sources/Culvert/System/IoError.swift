@@ -15,22 +15,45 @@ import CCulvert
 /// }
 /// ```
 public struct IoError: Error, Sendable, Hashable {
+  /// Behind one reference: what a function may throw takes room in the frame of each that calls it, and nearly never is thrown.
+  private var contents: Contents
+
+  private final class Contents: Sendable {
+    let code: Code
+    let errno: Int32
+    let operation: String
+    let detail: String
+    let bytesWritten: Int
+
+    init(_ code: Code, _ errno: Int32, _ operation: String, _ detail: String = "", bytesWritten: Int = 0) {
+      self.code = code
+      self.errno = errno
+      self.operation = operation
+      self.detail = detail
+      self.bytesWritten = bytesWritten
+    }
+  }
+
   /// The kind of failure: compare it with the constants, new ones may be added.
-  public let code: Code
+  public var code: Code { contents.code }
   /// The system's number for it, or 0 where no system call failed.
-  public let errno: Int32
+  public var errno: Int32 { contents.errno }
   /// What was being done to what, such as "connect to 127.0.0.1:1".
-  public let operation: String
+  public var operation: String { contents.operation }
   /// More about the reason, in the words of the library that told it, such as a check of a certificate; mostly empty.
-  public package(set) var detail = ""
+  public package(set) var detail: String {
+    get { contents.detail }
+    set { contents = Contents(code, errno, operation, newValue, bytesWritten: bytesWritten) }
+  }
   /// How many bytes of a failed write the kernel had taken; 0 for everything that is not a write.
-  public package(set) var bytesWritten = 0
+  public package(set) var bytesWritten: Int {
+    get { contents.bytesWritten }
+    set { contents = Contents(code, errno, operation, detail, bytesWritten: newValue) }
+  }
 
   /// A failure that no system call told of, during `operation`, such as "read from the modem".
   public init(_ code: Code, during operation: String) {
-    self.code = code
-    self.errno = 0
-    self.operation = operation
+    contents = Contents(code, 0, operation)
   }
 
   /// A failed system call's `errno`, for what is called within `asyncCall`:
@@ -44,9 +67,22 @@ public struct IoError: Error, Sendable, Hashable {
   /// }
   /// ```
   public init(errno: Int32, during operation: String) {
-    self.code = Code(errno: errno)
-    self.errno = errno
-    self.operation = operation
+    contents = Contents(Code(errno: errno), errno, operation)
+  }
+
+  /// Equal errors tell the same.
+  public static func == (one: IoError, other: IoError) -> Bool {
+    one.code == other.code && one.errno == other.errno && one.operation == other.operation
+      && one.detail == other.detail && one.bytesWritten == other.bytesWritten
+  }
+
+  /// Hashes all that it tells.
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(code)
+    hasher.combine(errno)
+    hasher.combine(operation)
+    hasher.combine(detail)
+    hasher.combine(bytesWritten)
   }
 }
 

@@ -129,7 +129,7 @@ private let manyDescriptors = descriptorLimit > 4_000
     before: UInt8, change: UInt8
   ) {
     let (known, change) = (IoEventInterest(rawValue: before), IoEventInterest(rawValue: change))
-    var state = ReadinessState<Int>()
+    var state = ReadinessState<NamedWaiter>()
     state.clear([.readable, .writable])
     _ = state.event(known, turn: 1, stopped: false)
     #expect(state.ready == known)
