@@ -14,11 +14,3 @@ extension IoError.Code {
   /// end (close_notify), after which more may have been meant to come, is `.unexpectedEnd`.
   public static let tlsFailed = IoError.Code(63, "TLS failed")
 }
-
-extension IoError {
-  /// An error that tells more of its reason.
-  init(_ code: Code, _ detail: String, during operation: String) {
-    self.init(code, during: operation)
-    self.detail = detail
-  }
-}

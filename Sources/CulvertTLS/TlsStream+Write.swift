@@ -25,9 +25,7 @@ extension TlsStream {
       } while written < bytes.byteCount
     } catch {
       await giveWriteTurn()
-      var error = error
-      error.bytesWritten = written
-      throw error
+      throw error.after(written)
     }
     await giveWriteTurn()
   }

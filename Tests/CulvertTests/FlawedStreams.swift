@@ -37,9 +37,7 @@ final class Interleaves: Flawed, @unchecked Sendable {
     do throws(IoError) {
       try await sound.write(bytes.extracting(half...))
     } catch {
-      var error = error
-      error.bytesWritten += half
-      throw error
+      throw error.after(half + error.bytesWritten)
     }
   }
 }

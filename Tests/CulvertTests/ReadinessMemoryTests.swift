@@ -5,15 +5,17 @@ import Testing
 @testable import Culvert
 
 @Suite struct ReadinessMemoryTests {
+  private typealias State = ReadinessState<NamedWaiter>
+
   /// A state that has nothing cached, and these waiters.
-  private func state(_ waiters: KeyValuePairs<NamedWaiter, IoEventInterest>) -> ReadinessState<NamedWaiter> {
-    var state = ReadinessState<NamedWaiter>()
+  private func state(_ waiters: KeyValuePairs<NamedWaiter, IoEventInterest>) -> State {
+    var state = State()
     state.clear(.everything)
     for (waiter, interest) in waiters { park(&state, waiter, interest) }
     return state
   }
 
-  private func park(_ state: inout ReadinessState<NamedWaiter>, _ waiter: NamedWaiter, _ interest: IoEventInterest) {
+  private func park(_ state: inout State, _ waiter: NamedWaiter, _ interest: IoEventInterest) {
     guard case .parked = state.request(interest, waiter) else {
       Issue.record("\(waiter.id) was not parked")
       return

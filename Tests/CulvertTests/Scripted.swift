@@ -49,9 +49,7 @@ final class Scripted: ByteReader, ByteWriter, Sendable {
     }
     written.withLock { $0 += new.prefix(room) }
     if new.count > room {
-      var error = IoError(.brokenPipe, during: "write")
-      error.bytesWritten = room
-      throw error
+      throw IoError(.brokenPipe, during: "write").after(room)
     }
   }
 

@@ -217,7 +217,8 @@ final class RegistrationInfo: UvPollTarget, @unchecked Sendable {
   @inline(__always)
   private func wake(_ event: IoEventInterest, failed: Bool) {
     home?.with { unsafe $0.driver }?.with { driver in
-      let (woken, update) = markReadinessState(event, failed: failed, turn: UInt8(truncatingIfNeeded: driver.turn))
+      let turn = UInt8(truncatingIfNeeded: driver.turn)
+      let (woken, update) = markReadinessState(event, failed: failed, turn: turn)
       if update { reconcile(with: driver) }
       let count = woken.wake(failed ? .error : .ready)
       driver.didWake(count)

@@ -31,7 +31,9 @@ private struct TaskOwnerChains: ~Copyable {
 
   var capacity: Int { chains.count * Self.perChain }
 
-  private static func empty(capacity: Int) -> [TaskOwner?] { Array(repeating: nil, count: capacity / perChain) }
+  private static func empty(capacity: Int) -> [TaskOwner?] {
+    Array(repeating: nil, count: capacity / perChain)
+  }
 
   /// Tasks lie 16 bytes apart at least. The factor spreads them over the upper bits.
   private func index(of task: TaskIdentity) -> Int {

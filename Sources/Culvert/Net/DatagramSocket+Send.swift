@@ -113,9 +113,7 @@ extension DatagramSocket {
           most = size
           continue
         }
-        var error = error
-        error.bytesWritten = sent
-        throw error
+        throw error.after(sent)
       }
     }
   }

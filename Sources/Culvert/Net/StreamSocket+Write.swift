@@ -139,9 +139,7 @@ extension StreamSocket {
       }
     } catch {
       noteFailure(error)
-      var error = error
-      error.bytesWritten = sent
-      throw error
+      throw error.after(sent)
     }
   }
 }

@@ -52,9 +52,7 @@
       unsafe storage.copyMemory(from: rest)
       bufferedCount = rest.count
       // None of what the caller is writing now.
-      var error = error
-      error.bytesWritten = 0
-      throw error
+      throw error.after(0)
     }
   }
 

@@ -30,9 +30,7 @@ public func copy<Reader: ByteReader, Writer: ByteWriter>(
       onProgress?(copied)
     }
   } catch {
-    var error = error
-    error.bytesWritten += copied
-    throw error
+    throw error.after(copied + error.bytesWritten)
   }
 }
 

@@ -74,9 +74,7 @@ final class MemoryPipe: ParkingPlace {
         if await wait(for: .writer) == .cancelled { throw IoError(.cancelled, during: operation) }
       }
     } catch {
-      var error = error
-      error.bytesWritten = written
-      throw error
+      throw error.after(written)
     }
   }
 

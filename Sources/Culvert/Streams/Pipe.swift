@@ -81,9 +81,7 @@ public final class PipeWriter: BridgedFd, ByteWriter, @unchecked Sendable {
         }
       }
     } catch {
-      var error = error
-      error.bytesWritten = sent
-      throw error
+      throw error.after(sent)
     }
   }
 

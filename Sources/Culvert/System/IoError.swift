@@ -16,7 +16,7 @@ import CCulvert
 /// ```
 public struct IoError: Error, Sendable, Hashable {
   /// Behind one reference: what a function may throw takes room in the frame of each that calls it, and nearly never is thrown.
-  private var contents: Contents
+  private let contents: Contents
 
   private final class Contents: Sendable {
     let code: Code
@@ -41,19 +41,15 @@ public struct IoError: Error, Sendable, Hashable {
   /// What was being done to what, such as "connect to 127.0.0.1:1".
   public var operation: String { contents.operation }
   /// More about the reason, in the words of the library that told it, such as a check of a certificate; mostly empty.
-  public package(set) var detail: String {
-    get { contents.detail }
-    set { contents = Contents(code, errno, operation, newValue, bytesWritten: bytesWritten) }
-  }
+  public var detail: String { contents.detail }
   /// How many bytes of a failed write the kernel had taken; 0 for everything that is not a write.
-  public package(set) var bytesWritten: Int {
-    get { contents.bytesWritten }
-    set { contents = Contents(code, errno, operation, detail, bytesWritten: newValue) }
-  }
+  public var bytesWritten: Int { contents.bytesWritten }
+
+  private init(_ contents: Contents) { self.contents = contents }
 
   /// A failure that no system call told of, during `operation`, such as "read from the modem".
   public init(_ code: Code, during operation: String) {
-    contents = Contents(code, 0, operation)
+    self.init(Contents(code, 0, operation))
   }
 
   /// A failed system call's `errno`, for what is called within `asyncCall`:
@@ -67,7 +63,7 @@ public struct IoError: Error, Sendable, Hashable {
   /// }
   /// ```
   public init(errno: Int32, during operation: String) {
-    contents = Contents(Code(errno: errno), errno, operation)
+    self.init(Contents(Code(errno: errno), errno, operation))
   }
 
   /// Equal errors tell the same.
@@ -87,6 +83,16 @@ public struct IoError: Error, Sendable, Hashable {
 }
 
 extension IoError {
+  /// An error that tells more of its reason.
+  package init(_ code: Code, _ detail: String, during operation: String) {
+    self.init(Contents(code, 0, operation, detail))
+  }
+
+  /// The same failure, of a write of which the kernel had taken that many bytes.
+  package func after(_ bytesWritten: Int) -> IoError {
+    IoError(Contents(code, errno, operation, detail, bytesWritten: bytesWritten))
+  }
+
   /// The same failure, as that of something greater.
   func of(_ operation: String) -> IoError {
     errno == 0 ? IoError(code, during: operation) : IoError(errno: errno, during: operation)
