@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Streams with one fault each, around a sound one.
+import CulvertTesting
 import Synchronization
 
 @testable import Culvert
@@ -52,7 +53,8 @@ final class EndsOnce: Flawed, @unchecked Sendable {
   private let hasEnded = Atomic(false)
 
   override func read(into buffer: inout OutputRawSpan) async throws(IoError) -> Int {
-    if hasEnded.load(ordering: .relaxed) { try await sleep(for: .seconds(Int64.max)) }
+    // Nobody opens that.
+    if hasEnded.load(ordering: .relaxed) { try await Gate().passed() }
     let hadRoom = buffer.freeCapacity > 0
     let count = try await sound.read(into: &buffer)
     if count == 0 && hadRoom { hasEnded.store(true, ordering: .relaxed) }
